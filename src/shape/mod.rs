@@ -12,9 +12,11 @@
 //! | matrix | `1 1 rows columns` |
 //! | scalar | `1 1 1 1` |
 
+mod grid_symmetry;
 mod parallel_beam;
 mod window;
 
+pub use grid_symmetry::GridSymmetry;
 pub use parallel_beam::{JosephView, ParallelBeam};
 pub use window::{Padding, Window};
 
