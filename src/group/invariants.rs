@@ -168,3 +168,58 @@ fn entry(action: &Action, g: usize, i: usize) -> f64 {
         .find(|(row, _)| *row == i)
         .map_or(0.0, |(_, value)| *value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::representation::tests::some_representations;
+    use crate::group::testing::{max_difference, rank};
+
+    /// The Kronecker product of three square matrices of sizes `n`.
+    fn kronecker(matrices: [&[f64]; 3], [p, q, r]: [usize; 3]) -> Vec<f64> {
+        let size = p * q * r;
+        let entry = |at: usize| {
+            let (row, column) = (at / size, at % size);
+            matrices[0][row / (q * r) * p + column / (q * r)]
+                * matrices[1][row / r % q * q + column / r % q]
+                * matrices[2][row % r * r + column % r]
+        };
+        (0..size * size).map(entry).collect()
+    }
+
+    #[test]
+    fn the_basis_is_orthonormal_and_the_image_of_the_projector() {
+        for group in [Group::cyclic(3), Group::cyclic(5), Group::dihedral(3)] {
+            let some = some_representations(group);
+            for (i, a) in some.iter().enumerate() {
+                for b in &some[i..] {
+                    let c = &some[(2 * i + 3) % some.len()];
+                    let rho = [a, b, c];
+                    let sizes = rho.map(|rho| rho.size(group));
+                    let size: usize = sizes.iter().product();
+                    let mut projector = vec![0.0; size * size];
+                    for g in 0..group.order() {
+                        let [p, q, r] = rho.map(|rho| rho.matrix(group, g));
+                        let moved = kronecker([&p, &q, &r], sizes);
+                        let pairs = projector.iter_mut().zip(moved);
+                        pairs.for_each(|(sum, entry)| *sum += entry / group.order() as f64);
+                    }
+                    let actions = rho.map(|rho| Action::of(rho, group));
+                    let found = basis(actions.each_ref());
+                    assert_eq!(found.len(), rank(&projector, size), "{group} {a} {b} {c}");
+                    // P is the sum of q q^T over an orthonormal basis of its image, and only then.
+                    let mut sum = vec![0.0; size * size];
+                    for vector in &found {
+                        for &(i, x) in vector {
+                            for &(j, y) in vector {
+                                sum[i * size + j] += x * y;
+                            }
+                        }
+                    }
+                    let error = max_difference(&sum, &projector);
+                    assert!(error <= 1e-14, "{group} {a} {b} {c}: {error}");
+                }
+            }
+        }
+    }
+}
