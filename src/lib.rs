@@ -1,5 +1,12 @@
 pub mod error;
+pub mod gpu;
 pub mod group;
+pub mod kernels;
+pub mod losses;
+pub mod models;
+pub mod nn;
+pub mod operators;
 pub mod reference;
 pub mod shader;
 pub mod shape;
+pub mod tape;

@@ -29,3 +29,9 @@ fn unravel(offset: u32, extent: vec4<u32>) -> vec4<u32> {
         offset - row * extent.w,
     );
 }
+
+// The offset of `position` with element strides `strides`.
+fn strided(position: vec4<u32>, strides: vec4<u32>) -> u32 {
+    let terms = position * strides;
+    return terms.x + terms.y + terms.z + terms.w;
+}

@@ -192,7 +192,7 @@ mod tests {
             let symmetry = group.grid_symmetry(g).expect("an on-grid group");
             let n = rho.size(group);
             let matrix = rho.matrix(group, g);
-            let (h, w) = if symmetry.swaps_axes() {
+            let (h, w) = if symmetry.swaps_extents() {
                 (self.w, self.h)
             } else {
                 (self.h, self.w)

@@ -1,7 +1,17 @@
 //! The Adam optimiser.
 
-/// Step `t` (counted from 1) of Adam, in place on the parameters `theta` and the two moments `m`
-/// and `v`, which start at zero.
+/// The two numbers of step `t` (counted from 1) that a kernel cannot take in f32 without loss:
+/// `lr / (1 - beta1^t)` and `1 / sqrt(1 - beta2^t)`.
+pub fn rates(lr: f64, [beta1, beta2]: [f64; 2], t: u64) -> [f64; 2] {
+    let t = t as f64;
+    [
+        lr / (1.0 - beta1.powf(t)),
+        1.0 / (1.0 - beta2.powf(t)).sqrt(),
+    ]
+}
+
+/// One step of Adam with the step's [`rates`], in place on the parameters `theta` and the two
+/// moments `m` and `v`, which start at zero.
 ///
 /// Kingma and Ba 2015 in PyTorch's form, where `eps` is added after the bias correction:
 ///
@@ -9,28 +19,19 @@
 /// m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
 /// theta <- theta - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
 /// ```
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the symbols of the formula, in its order"
-)]
 pub fn step(
     theta: &mut [f64],
     m: &mut [f64],
     v: &mut [f64],
     grad: &[f64],
-    lr: f64,
-    beta1: f64,
-    beta2: f64,
-    eps: f64,
-    t: u64,
+    rates: [f64; 2],
+    [beta1, beta2, eps]: [f64; 3],
 ) {
-    assert!(t >= 1 && [m.len(), v.len(), grad.len()] == [theta.len(); 3]);
-    let correction1 = 1.0 - beta1.powf(t as f64);
-    let correction2 = 1.0 - beta2.powf(t as f64);
+    assert!([m.len(), v.len(), grad.len()] == [theta.len(); 3]);
     for i in 0..theta.len() {
         m[i] = beta1 * m[i] + (1.0 - beta1) * grad[i];
         v[i] = beta2 * v[i] + (1.0 - beta2) * grad[i] * grad[i];
-        theta[i] -= lr / correction1 * m[i] / ((v[i] / correction2).sqrt() + eps);
+        theta[i] -= rates[0] * m[i] / (v[i].sqrt() * rates[1] + eps);
     }
 }
 

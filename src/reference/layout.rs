@@ -28,6 +28,16 @@ pub fn slice(x: &[f64], xs: Shape, axis: usize, start: usize, len: usize) -> Vec
     indices(xs.with(axis, len)).map(read).collect()
 }
 
+/// Repeats `x` of shape `xs` along every axis in which its extent is 1 and that of `out` is not.
+pub fn broadcast(x: &[f64], xs: Shape, out: Shape) -> Vec<f64> {
+    assert_len(x, xs);
+    let read = |index: [usize; 4]| {
+        let source = std::array::from_fn(|axis| if xs.0[axis] == 1 { 0 } else { index[axis] });
+        x[offset(xs, source)]
+    };
+    indices(out).map(read).collect()
+}
+
 /// Embeds `x` into zeros along `axis`: `before` zeros come first, and the result has extent
 /// `total`. The transpose of [`slice`] from `before`.
 pub fn pad(x: &[f64], xs: Shape, axis: usize, before: usize, total: usize) -> Vec<f64> {

@@ -10,6 +10,7 @@
 
 pub mod adam;
 pub mod conv2d;
+pub mod elementwise;
 pub mod filter;
 pub mod layout;
 pub mod matmul;
@@ -73,7 +74,7 @@ mod testing {
 
     /// `len` numbers, uniform in (-1, 1).
     pub fn noise(seed: u64, len: usize) -> Vec<f64> {
-        let uniform = super::random::uniform(seed, 0, len);
+        let uniform = super::random::uniform(super::random::Draw::new(seed, 0), len);
         uniform.into_iter().map(|u| 2.0 * u - 1.0).collect()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy
 //! as 1, 2, 3" (SC 2011). The generator has no state: element `i` of a draw is a function of the
-//! seed (the two key words, low first) and of the counter `[i, attempt, stream, kind]`, where
+//! seed (the two key words, low first) and of the counter `[i, 64 draw + attempt, stream, kind]`, where
 //! `attempt` numbers the trials of a rejection method, `stream` tells draws under one seed apart,
 //! and `kind` is [`UNIFORM`], [`NORMAL`] or [`POISSON`]. So any element can be computed by any
 //! thread, and the result does not depend on the order.
@@ -11,6 +11,50 @@
 //! decided a formula, a comment says so. Arrays have fewer than `2^32` elements.
 
 use std::f64::consts::TAU;
+
+/// What is drawn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Distribution {
+    /// Uniform on (0, 1).
+    Uniform,
+    /// Normal with mean 0 and variance 1.
+    Normal,
+    /// Poisson, one number for each mean from 0 to 1e6.
+    Poisson,
+}
+
+impl Distribution {
+    /// The last counter word.
+    pub fn kind(self) -> u32 {
+        match self {
+            Distribution::Uniform => UNIFORM,
+            Distribution::Normal => NORMAL,
+            Distribution::Poisson => POISSON,
+        }
+    }
+}
+
+/// Which numbers: the same ones for the same draw, whatever computes them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Draw {
+    /// The generator's key.
+    pub seed: u64,
+    /// Tells places apart that draw under one seed.
+    pub stream: u32,
+    /// Tells the draws of one place apart; below 2^24, so that an f32 holds it.
+    pub number: u32,
+}
+
+impl Draw {
+    /// Draw 0 of a stream.
+    pub fn new(seed: u64, stream: u32) -> Self {
+        Draw {
+            seed,
+            stream,
+            number: 0,
+        }
+    }
+}
 
 /// Last counter word of [`uniform`].
 pub const UNIFORM: u32 = 0;
@@ -43,18 +87,18 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 
 /// `len` numbers, uniform in (0, 1): the midpoints of `2^24` equal cells, from the first word of
 /// each element's block.
-pub fn uniform(seed: u64, stream: u32, len: usize) -> Vec<f64> {
+pub fn uniform(from: Draw, len: usize) -> Vec<f64> {
     (0..len)
-        .map(|i| open_unit(block(seed, i, 0, stream, UNIFORM)[0]))
+        .map(|i| open_unit(block(from, i, 0, UNIFORM)[0]))
         .collect()
 }
 
 /// `len` standard normal numbers by the method of Box and Muller (1958), the cosine branch:
 /// `sqrt(-2 log u) cos(2 pi v)` with `u` in (0, 1) from the first and `v` in (-1/2, 1/2) from the
 /// second word. `|z|` stays below 5.9.
-pub fn normal(seed: u64, stream: u32, len: usize) -> Vec<f64> {
+pub fn normal(from: Draw, len: usize) -> Vec<f64> {
     let draw = |i: usize| {
-        let [first, second, ..] = block(seed, i, 0, stream, NORMAL);
+        let [first, second, ..] = block(from, i, 0, NORMAL);
         let radius = (-2.0 * open_unit(first).ln()).sqrt();
         radius * (TAU * centred_unit(second)).cos()
     };
@@ -67,9 +111,9 @@ pub fn normal(seed: u64, stream: u32, len: usize) -> Vec<f64> {
 /// Means below 10: inversion of the survival function, summed from its far tail upwards. Other
 /// means: the transformed rejection PTRS of W. Hörmann, "The transformed rejection method for
 /// generating Poisson random variables", Insurance: Mathematics and Economics 12 (1993) 39-45.
-pub fn poisson(seed: u64, stream: u32, means: &[f64]) -> Vec<f64> {
+pub fn poisson(from: Draw, means: &[f64]) -> Vec<f64> {
     let draw = |(i, &mean): (usize, &f64)| {
-        let words = |attempt| block(seed, i, attempt, stream, POISSON);
+        let words = |attempt| block(from, i, attempt, POISSON);
         if !(0.0..f64::INFINITY).contains(&mean) {
             f64::NAN
         } else if mean == 0.0 {
@@ -84,10 +128,11 @@ pub fn poisson(seed: u64, stream: u32, means: &[f64]) -> Vec<f64> {
 }
 
 /// The Philox block of element `i`.
-fn block(seed: u64, i: usize, attempt: u32, stream: u32, kind: u32) -> [u32; 4] {
+fn block(from: Draw, i: usize, attempt: u32, kind: u32) -> [u32; 4] {
+    let trial = from.number * MAX_ATTEMPTS + attempt;
     philox(
-        [i as u32, attempt, stream, kind],
-        [seed as u32, (seed >> 32) as u32],
+        [i as u32, trial, from.stream, kind],
+        [from.seed as u32, (from.seed >> 32) as u32],
     )
 }
 
@@ -279,7 +324,7 @@ mod tests {
 
     #[test]
     fn uniform_has_its_moments_and_is_flat() {
-        let x = uniform(7, 3, SAMPLES);
+        let x = uniform(Draw::new(7, 3), SAMPLES);
         assert!(x.iter().all(|&x| 0.0 < x && x < 1.0));
         assert_moments(&x, 0.5, 1.0 / 12.0, 1.0 / 80.0);
         let mut counts = [0.0; 64];
@@ -291,7 +336,7 @@ mod tests {
 
     #[test]
     fn normal_has_its_moments_and_tails() {
-        let x = normal(7, 3, SAMPLES);
+        let x = normal(Draw::new(7, 3), SAMPLES);
         assert_moments(&x, 0.0, 1.0, 3.0);
         // P(|z| > 1), P(|z| > 2), P(|z| > 3).
         for (limit, probability) in [(1.0, 0.317_310_5), (2.0, 0.045_500_3), (3.0, 0.002_699_8)] {
@@ -304,15 +349,18 @@ mod tests {
 
     #[test]
     fn seeds_streams_kinds_and_elements_are_told_apart() {
-        let x = uniform(1, 0, 8);
-        assert_eq!(x, uniform(1, 0, 9)[..8]);
-        assert_ne!(x, uniform(2, 0, 8));
+        let x = uniform(Draw::new(1, 0), 8);
+        assert_eq!(x, uniform(Draw::new(1, 0), 9)[..8]);
+        assert_ne!(x, uniform(Draw::new(2, 0), 8));
         assert_ne!(x, uniform(1 + (1 << 32), 0, 8));
-        assert_ne!(x, uniform(1, 1, 8));
+        assert_ne!(x, uniform(Draw::new(1, 1), 8));
         assert_ne!(x[0], x[1]);
         assert_ne!(block(1, 0, 0, 0, UNIFORM), block(1, 0, 0, 0, NORMAL));
         // The draws of neighbouring elements and streams are uncorrelated.
-        let (a, b) = (uniform(5, 0, SAMPLES), uniform(5, 1, SAMPLES));
+        let (a, b) = (
+            uniform(Draw::new(5, 0), SAMPLES),
+            uniform(Draw::new(5, 1), SAMPLES),
+        );
         let correlate = |a: &[f64], b: &[f64]| {
             12.0 * a
                 .iter()
@@ -367,14 +415,17 @@ mod tests {
     #[test]
     fn poisson_has_its_moments_at_a_million() {
         for mean in [1e6, 999_999.5] {
-            let x = poisson(13, 0, &vec![mean; SAMPLES]);
+            let x = poisson(Draw::new(13, 0), &vec![mean; SAMPLES]);
             assert_moments(&x, mean, mean, mean + 3.0 * mean * mean);
         }
     }
 
     #[test]
     fn poisson_at_the_edges_of_its_domain() {
-        let x = poisson(1, 0, &[0.0, -1.0, f64::NAN, f64::INFINITY, 1e-30, 1e-300]);
+        let x = poisson(
+            Draw::new(1, 0),
+            &[0.0, -1.0, f64::NAN, f64::INFINITY, 1e-30, 1e-300],
+        );
         assert_eq!(x[0], 0.0);
         assert!(x[1..4].iter().all(|x| x.is_nan()));
         assert_eq!(x[4..], [0.0, 0.0]);

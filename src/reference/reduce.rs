@@ -1,4 +1,4 @@
-//! Sums over axes.
+//! Sums and maxima over axes.
 
 use super::{Twin, assert_len, indices, offset};
 use crate::shape::Shape;
@@ -17,6 +17,18 @@ pub fn sum(x: &[f64], xs: Shape, out: Shape) -> Twin {
         sums.add(offset(out, target), x[offset(xs, index)]);
     }
     sums
+}
+
+/// The maximum of `x` over every axis along which `out` has extent 1.
+pub fn max(x: &[f64], xs: Shape, out: Shape) -> Vec<f64> {
+    assert_len(x, xs);
+    let mut maxima = vec![f64::NEG_INFINITY; out.elements()];
+    for index in indices(xs) {
+        let target = std::array::from_fn(|axis| if out.0[axis] == 1 { 0 } else { index[axis] });
+        let target = offset(out, target);
+        maxima[target] = maxima[target].max(x[offset(xs, index)]);
+    }
+    maxima
 }
 
 #[cfg(test)]

@@ -30,7 +30,27 @@ macro_rules! sources {
 /// One line per file, sorted by path.
 #[rustfmt::skip]
 static SOURCES: &[Source] = sources![
+    "conv/fold.wgsl",
+    "conv/forward.wgsl",
+    "conv/input_gradient.wgsl",
+    "conv/pack.wgsl",
+    "conv/tiled.wgsl",
+    "conv/weight_gradient.wgsl",
+    "conv/weight_gradient_tiled.wgsl",
+    "elementwise/elementwise.wgsl",
+    "layout/copy.wgsl",
+    "lib/folding.wgsl",
     "lib/index.wgsl",
+    "lib/padding.wgsl",
+    "lib/philox.wgsl",
+    "lib/view.wgsl",
+    "linalg/matmul.wgsl",
+    "optim/adam.wgsl",
+    "random/random.wgsl",
+    "ray/adjoint.wgsl",
+    "ray/forward.wgsl",
+    "reduce/few.wgsl",
+    "reduce/tree.wgsl",
 ];
 
 /// Every WGSL file of the crate, sorted by path.

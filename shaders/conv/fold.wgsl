@@ -1,0 +1,50 @@
+// Folds an input gradient from the padded domain back onto the image: every pixel gets the sum of
+// the padded places that stand for it.
+//
+// params: extents of the padded domain (n c h w) and of the image (oc oh ow); origin is the radius.
+// padded: N C H+2r W+2r.
+// result: N C H W.
+// Twin: reference::conv2d::input_gradient
+
+#import lib/index
+#import lib/folding
+#import generated/chain
+
+struct Params {
+    n: u32,
+    c: u32,
+    h: u32,
+    w: u32,
+    oc: u32,
+    oh: u32,
+    ow: u32,
+    origin: i32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> padded: array<f32>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = linear_workgroup(group, groups) * 64u + lane;
+    if i >= params.n * params.oc * params.oh * params.ow {
+        return;
+    }
+    let at = unravel(i, vec4<u32>(params.n, params.oc, params.oh, params.ow));
+    let radius = params.origin;
+    let rows = i32(params.oh);
+    let columns = i32(params.ow);
+    var total = 0.0;
+    for (var row = first_alias(i32(at.z), rows, radius); row < rows + radius; row = next_alias(row, i32(at.z), rows, radius)) {
+        let line = ((at.x * params.c + at.y) * params.h + u32(row + radius)) * params.w;
+        for (var column = first_alias(i32(at.w), columns, radius); column < columns + radius; column = next_alias(column, i32(at.w), columns, radius)) {
+            total += padded[line + u32(column + radius)];
+        }
+    }
+    result[i] = chain(total, i, at);
+}

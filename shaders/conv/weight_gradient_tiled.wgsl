@@ -1,0 +1,83 @@
+// Weight gradient in register tiles: each thread holds the gradients of OUTPUTS x INPUTS channels
+// and walks down one image column with a sliding window. SPLITS workgroups share a tile; their
+// threads' (or subgroups') sums are added by a reduction afterwards.
+//
+// params: extents of the image (n c h w) and of the gradient (oc oh ow); origin is -r.
+// x: image, N C H W.
+// dy: gradient at the outputs, N O OH OW.
+// partial: parts O C k k.
+// Twin: reference::conv2d::weight_gradient
+
+#import lib/index
+#import lib/padding
+
+struct Params {
+    n: u32,
+    c: u32,
+    h: u32,
+    w: u32,
+    oc: u32,
+    oh: u32,
+    ow: u32,
+    origin: i32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> partial: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+#ifdef SUBGROUP
+    @builtin(subgroup_invocation_id) sublane: u32,
+    @builtin(subgroup_id) subgroup: u32,
+#endif
+) {
+    let down = (params.oc + OUTPUTS - 1u) / OUTPUTS;
+    let across = (params.c + INPUTS - 1u) / INPUTS;
+    let wanted = linear_workgroup(group, groups);
+    let task = min(wanted, down * across * SPLITS - 1u);
+    let split = task / (down * across);
+    let o = task / across % down * OUTPUTS;
+    let c = task % across * INPUTS;
+    let blocks = (params.ow + 63u) / 64u;
+#import generated/declare
+    for (var block = split; block < params.n * blocks; block += SPLITS) {
+        let n = block / blocks;
+        let place = block % blocks * 64u + lane;
+        let visited = place < params.ow;
+        let column = min(place, params.ow - 1u);
+#import generated/offsets
+#import generated/warm
+        for (var y = 0u; y < params.oh; y++) {
+#import generated/slide
+        }
+    }
+#import generated/collect
+    if wanted != task {
+        return;
+    }
+#ifdef SUBGROUP
+    if sublane != 0u {
+        return;
+    }
+    let part = split * PARTS_PER_GROUP + subgroup;
+#else
+    let part = split * PARTS_PER_GROUP + lane;
+#endif
+    let taps = SIZE * SIZE;
+    for (var k = 0u; k < OUTPUTS; k++) {
+        for (var j = 0u; j < INPUTS; j++) {
+            if o + k < params.oc && c + j < params.c {
+                let place = ((part * params.oc + o + k) * params.c + c + j) * taps;
+                for (var t = 0u; t < taps; t++) {
+                    partial[place + t] = values[(k * INPUTS + j) * taps + t];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Compute pipelines, one for each composed shader, compiled on several threads.
+
+use super::Gpu;
+use crate::error::{Error, Result};
+use crate::shader::{self, BindingClass, Interface, Variant};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// Whether a shader keeps its bounds checks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Trust {
+    /// Bounds checks and bounded loops, as WebGPU demands.
+    #[default]
+    Checked,
+    /// None: only for variants whose dispatch geometry proves every index in range.
+    Unchecked,
+}
+
+/// A compiled compute shader.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The wgpu pipeline.
+    pub raw: wgpu::ComputePipeline,
+    /// The layout of its one bind group.
+    pub layout: wgpu::BindGroupLayout,
+    /// Bindings, workgroup size, parameter layout.
+    pub interface: Interface,
+    /// Hash of the composed source.
+    pub hash: u64,
+}
+
+#[derive(Default)]
+pub(super) struct PipelineCache(Mutex<HashMap<(u64, Trust), Arc<Pipeline>>>);
+
+impl Gpu {
+    /// The pipeline of `shaders/PATH` for `variant`, compiled at its first use.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] if the source does not compose or validate or the device refuses it.
+    pub fn pipeline(&self, path: &str, variant: &Variant, trust: Trust) -> Result<Arc<Pipeline>> {
+        let composed = shader::compose(path, variant)?;
+        let key = (composed.hash, trust);
+        if let Some(found) = self.cached(key)? {
+            return Ok(found);
+        }
+        let module = shader::check(composed)?;
+        let pipeline = Arc::new(self.build(&module, trust)?);
+        self.lock_pipelines()?.insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn cached(&self, key: (u64, Trust)) -> Result<Option<Arc<Pipeline>>> {
+        Ok(self.lock_pipelines()?.get(&key).cloned())
+    }
+
+    fn lock_pipelines(
+        &self,
+    ) -> Result<std::sync::MutexGuard<'_, HashMap<(u64, Trust), Arc<Pipeline>>>> {
+        (self.inner.pipelines.0.lock())
+            .map_err(|_| Error::Device("a thread that compiled shaders panicked".into()))
+    }
+
+    /// Compiles many pipelines on all cores; later [`Gpu::pipeline`] calls find them.
+    ///
+    /// # Errors
+    /// The first error of [`Gpu::pipeline`].
+    pub fn compile_all(&self, wanted: &[(&'static str, Variant, Trust)]) -> Result<()> {
+        let mut distinct: Vec<&(&'static str, Variant, Trust)> = Vec::new();
+        for request in wanted {
+            if !distinct.contains(&request) {
+                distinct.push(request);
+            }
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let compile = || -> Result<()> {
+            loop {
+                let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let Some((path, variant, trust)) = distinct.get(i) else {
+                    return Ok(());
+                };
+                self.pipeline(path, variant, *trust)?;
+            }
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads.min(distinct.len()))
+                .map(|_| scope.spawn(compile))
+                .collect();
+            workers.into_iter().try_for_each(|w| {
+                w.join().unwrap_or_else(|_| {
+                    Err(Error::Device(
+                        "a thread that compiled shaders panicked".into(),
+                    ))
+                })
+            })
+        })
+    }
+
+    fn build(&self, module: &shader::Module, trust: Trust) -> Result<Pipeline> {
+        let path = module.composed.path.as_str();
+        let entries: Vec<wgpu::BindGroupLayoutEntry> = module
+            .interface
+            .bindings
+            .iter()
+            .map(|b| wgpu::BindGroupLayoutEntry {
+                binding: b.binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: match b.class {
+                        BindingClass::Uniform => wgpu::BufferBindingType::Uniform,
+                        BindingClass::Storage { read_only } => {
+                            wgpu::BufferBindingType::Storage { read_only }
+                        }
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: std::num::NonZeroU64::new(b.min_size),
+                },
+                count: None,
+            })
+            .collect();
+        let device = self.device();
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(path),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(path),
+            bind_group_layouts: &[Some(&layout)],
+            ..Default::default()
+        });
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(path),
+            source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(&module.composed.text)),
+        };
+        let shader = match trust {
+            Trust::Checked => device.create_shader_module(descriptor),
+            // SAFETY: kernels ask for this only where their dispatch geometry proves every index
+            // in range; they say so next to the request, and the guard words of the kernel tests
+            // cover it.
+            Trust::Unchecked => unsafe {
+                device.create_shader_module_trusted(
+                    descriptor,
+                    wgpu::ShaderRuntimeChecks::unchecked(),
+                )
+            },
+        };
+        let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(path),
+            layout: Some(&pipeline_layout),
+            module: &shader,
+            entry_point: Some(&module.interface.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(Pipeline {
+                raw,
+                layout,
+                interface: module.interface.clone(),
+                hash: module.composed.hash,
+            }),
+            Some(e) => Err(Error::Shader(format!("{path} on {}: {e}", self.label()))),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Convolution: forward, input gradient and weight gradient, each readable and register-tiled.
+//!
+//! The tiled variants pack the kernel once for each call so that the weights of a tile of output
+//! channels lie next to each other. The input gradient is the same tiled convolution with the
+//! kernel transposed and turned; for paddings that read the image more than once at its border it
+//! is computed on the padded domain and folded back.
+
+mod tile;
+mod weight_tile;
+
+use super::chain::{Chain, OPERANDS};
+use super::{Capabilities, Launch, Lowered, Slot};
+use crate::gpu::Trust;
+use crate::shader::{Variant, params};
+use crate::shape::{Padding, Shape, Window};
+pub use tile::Tile;
+pub use weight_tile::WeightTile;
+
+params! {
+    /// Uniform of the convolution kernels: letters of [`crate::shape`], `o` for outputs.
+    pub struct ConvParams {
+        pub n: u32,
+        pub c: u32,
+        pub h: u32,
+        pub w: u32,
+        pub oc: u32,
+        pub oh: u32,
+        pub ow: u32,
+        /// Input row and column of the first tap of output 0.
+        pub origin: i32,
+    }
+}
+
+params! {
+    /// Uniform of `conv/pack.wgsl`.
+    pub struct PackParams {
+        /// Outputs of the convolution that will read the packed kernel.
+        pub oc: u32,
+        /// Its inputs.
+        pub c: u32,
+        /// Kernel taps, size squared.
+        pub taps: u32,
+        /// Elements of the packed kernel.
+        pub elements: u32,
+    }
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Algorithm {
+    /// One thread for each output, loop for loop.
+    Readable,
+    /// Register tiles; the pair is for images and for weight gradients.
+    Tiled(Tile, WeightTile),
+}
+
+impl Algorithm {
+    /// What is right for most adapters of this kind; the tuner may know better.
+    pub fn default_for(capabilities: Capabilities) -> Self {
+        Algorithm::Tiled(
+            Tile::default_for(capabilities),
+            WeightTile::default_for(capabilities),
+        )
+    }
+}
+
+fn conv_params(input: Shape, output: Shape, origin: i32) -> ConvParams {
+    ConvParams {
+        n: input.n() as u32,
+        c: input.c() as u32,
+        h: input.h() as u32,
+        w: input.w() as u32,
+        oc: output.c() as u32,
+        oh: output.h() as u32,
+        ow: output.w() as u32,
+        origin,
+    }
+}
+
+fn window_variant(window: Window) -> Variant {
+    Variant::new()
+        .constant("SIZE", window.size as u32)
+        .constant("STRIDE", window.stride as u32)
+        .flag(match window.padding {
+            Padding::Zero => "ZERO",
+            Padding::Replicate => "REPLICATE",
+            Padding::Circular => "CIRCULAR",
+        })
+}
+
+fn with_operands(
+    mut bindings: Vec<(&'static str, Slot)>,
+    chain: &Chain,
+) -> Vec<(&'static str, Slot)> {
+    for (k, name) in OPERANDS.iter().enumerate().take(chain.operands.len()) {
+        bindings.push((name, Slot::Input(2 + k)));
+    }
+    bindings
+}
+
+/// Multiply-adds count two.
+fn flops(output: Shape, kernel: Shape) -> u64 {
+    (2 * output.elements() * kernel.elements() / kernel.n().max(1)) as u64
+}
+
+/// `chain(conv2d(x, w))`: inputs are `x`, `w`, then the chain's operands.
+pub fn forward(x: Shape, w: Shape, window: Window, chain: &Chain, algorithm: Algorithm) -> Lowered {
+    let output = window.output(x, w.n());
+    let flops = flops(output, w);
+    let bytes = x.bytes() + w.bytes() + output.bytes() + chain.bytes();
+    let origin = -(window.radius() as i32);
+    match algorithm {
+        Algorithm::Tiled(tile, _) => {
+            let mut lowered = Lowered::default();
+            let packed = pack(w, w.n(), w.c(), false, tile.channels, &mut lowered);
+            let launch = tile.launch(
+                x,
+                output,
+                origin,
+                window,
+                chain,
+                [Slot::Input(0), packed, Slot::Output],
+            );
+            lowered.launches.push(launch.work(flops, bytes));
+            lowered
+        }
+        Algorithm::Readable => {
+            let bindings = vec![
+                ("x", Slot::Input(0)),
+                ("kernel", Slot::Input(1)),
+                ("result", Slot::Output),
+            ];
+            Launch::new(
+                "conv/forward.wgsl",
+                &conv_params(x, output, origin),
+                with_operands(bindings, chain),
+                output.elements().div_ceil(64) as u64,
+            )
+            .variant(chain.into_variant(window_variant(window), output))
+            .work(flops, bytes)
+            .into()
+        }
+    }
+}
+
+/// `chain(conv2d_input_gradient(dy, w))`: inputs are `dy`, `w`, then the chain's operands.
+pub fn input_gradient(
+    dy: Shape,
+    w: Shape,
+    window: Window,
+    x: Shape,
+    chain: &Chain,
+    algorithm: Algorithm,
+) -> Lowered {
+    let flops = flops(dy, w);
+    let bytes = x.bytes() + w.bytes() + dy.bytes() + chain.bytes();
+    match algorithm {
+        Algorithm::Tiled(tile, _) if window.stride == 1 => {
+            let r = window.radius();
+            let mut lowered = Lowered::default();
+            let packed = pack(w, w.c(), w.n(), true, tile.channels, &mut lowered);
+            let zero = Window::same(window.size, Padding::Zero);
+            if window.padding == Padding::Zero || r == 0 {
+                let slots = [Slot::Input(0), packed, Slot::Output];
+                let launch = tile.launch(dy, x, -(r as i32), zero, chain, slots);
+                lowered.launches.push(launch.work(flops, bytes));
+                return lowered;
+            }
+            let domain = Shape::new(x.n(), x.c(), x.h() + 2 * r, x.w() + 2 * r);
+            lowered.scratch.push(domain.bytes());
+            let unfolded = Slot::Scratch(lowered.scratch.len() - 1);
+            let slots = [Slot::Input(0), packed, unfolded.clone()];
+            let launch = tile.launch(dy, domain, -2 * (r as i32), zero, &Chain::none(), slots);
+            lowered
+                .launches
+                .push(launch.work(flops, dy.bytes() + w.bytes() + domain.bytes()));
+            let bindings = vec![("padded", unfolded), ("result", Slot::Output)];
+            let fold = Launch::new(
+                "conv/fold.wgsl",
+                &conv_params(domain, x, r as i32),
+                with_operands(bindings, chain),
+                x.elements().div_ceil(64) as u64,
+            )
+            .variant(chain.into_variant(window_variant(window), x))
+            .work(0, domain.bytes() + x.bytes() + chain.bytes());
+            lowered.launches.push(fold);
+            lowered
+        }
+        _ => {
+            let bindings = vec![
+                ("dy", Slot::Input(0)),
+                ("kernel", Slot::Input(1)),
+                ("result", Slot::Output),
+            ];
+            Launch::new(
+                "conv/input_gradient.wgsl",
+                &conv_params(x, dy, -(window.radius() as i32)),
+                with_operands(bindings, chain),
+                x.elements().div_ceil(64) as u64,
+            )
+            .variant(chain.into_variant(window_variant(window), x))
+            .work(flops, bytes)
+            .into()
+        }
+    }
+}
+
+/// `conv2d_weight_gradient(x, dy)`.
+pub fn weight_gradient(x: Shape, dy: Shape, window: Window, algorithm: Algorithm) -> Lowered {
+    let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
+    let flops = flops(dy, kernel);
+    let bytes = x.bytes() + dy.bytes() + kernel.bytes();
+    match algorithm {
+        Algorithm::Tiled(_, tile) if window.stride == 1 && window.size <= 5 => {
+            tile.lower(x, dy, window, flops, bytes)
+        }
+        _ => {
+            let bindings = vec![
+                ("x", Slot::Input(0)),
+                ("dy", Slot::Input(1)),
+                ("result", Slot::Output),
+            ];
+            Launch::new(
+                "conv/weight_gradient.wgsl",
+                &conv_params(x, dy, -(window.radius() as i32)),
+                bindings,
+                kernel.elements() as u64,
+            )
+            .variant(window_variant(window))
+            .work(flops, bytes)
+            .into()
+        }
+    }
+}
+
+/// Packs the kernel for a tiled convolution with `oc` outputs and `c` inputs as
+/// `block, input, tap, output in block`, zeros beyond the last output. `transposed` exchanges
+/// inputs and outputs and turns the kernel by half a turn.
+fn pack(
+    w: Shape,
+    oc: usize,
+    c: usize,
+    transposed: bool,
+    channels: u32,
+    lowered: &mut Lowered,
+) -> Slot {
+    let taps = w.h() * w.w();
+    let elements = oc.div_ceil(channels as usize) * channels as usize * c * taps;
+    let params = PackParams {
+        oc: oc as u32,
+        c: c as u32,
+        taps: taps as u32,
+        elements: elements as u32,
+    };
+    lowered.scratch.push(4 * elements as u64);
+    let packed = Slot::Scratch(lowered.scratch.len() - 1);
+    let bindings = vec![("kernel", Slot::Input(1)), ("packed", packed.clone())];
+    let variant = Variant::new()
+        .constant("CHANNELS", channels)
+        .flag_if("TRANSPOSED", transposed);
+    let launch = Launch::new(
+        "conv/pack.wgsl",
+        &params,
+        bindings,
+        elements.div_ceil(64) as u64,
+    )
+    .variant(variant)
+    .work(0, w.bytes() + 4 * elements as u64);
+    lowered.launches.push(launch);
+    packed
+}
+
+/// Trust for kernels whose lanes are clamped into range before they read and guarded before they
+/// write.
+const CLAMPED: Trust = Trust::Unchecked;

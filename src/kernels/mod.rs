@@ -1,0 +1,152 @@
+//! Kernels: one file for each family, with its parameters, variants and dispatch geometry.
+//!
+//! A kernel function takes shapes and settings and returns a [`Lowered`]: the list of dispatches
+//! that compute the operation, naming their buffers by role. Nothing here touches a device.
+
+pub mod adam;
+pub mod chain;
+pub mod conv2d;
+pub mod elementwise;
+pub mod layout;
+pub mod matmul;
+pub mod random;
+pub mod ray_transform;
+pub mod reduce;
+
+use crate::gpu::Trust;
+use crate::shader::{Params, Variant};
+use std::sync::Arc;
+
+/// Who is bound to a name of the shader.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Slot {
+    /// Input `i` of the operation.
+    Input(usize),
+    /// Its output.
+    Output,
+    /// Temporary memory `i` of [`Lowered::scratch`].
+    Scratch(usize),
+    /// Fixed data, uploaded once.
+    Table(Arc<[u32]>),
+}
+
+/// One dispatch.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The WGSL file under `shaders/`.
+    pub path: &'static str,
+    /// Its structural choices.
+    pub variant: Variant,
+    /// Whether it keeps its bounds checks.
+    pub trust: Trust,
+    /// The bytes of its `params` uniform.
+    pub params: Vec<u8>,
+    /// Storage bindings by name.
+    pub bindings: Vec<(&'static str, Slot)>,
+    /// Workgroups.
+    pub groups: [u32; 3],
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes that must move between memory and the processor at least once.
+    pub bytes: u64,
+}
+
+impl Launch {
+    /// A checked launch of `groups` workgroups in one dimension, folded into three.
+    pub fn new<P: Params>(
+        path: &'static str,
+        params: &P,
+        bindings: Vec<(&'static str, Slot)>,
+        groups: u64,
+    ) -> Self {
+        Launch {
+            path,
+            variant: Variant::new(),
+            trust: Trust::Checked,
+            params: bytemuck::bytes_of(params).to_vec(),
+            bindings,
+            groups: fold(groups),
+            flops: 0,
+            bytes: 0,
+        }
+    }
+
+    /// With these structural choices.
+    pub fn variant(mut self, variant: Variant) -> Self {
+        self.variant = variant;
+        self
+    }
+
+    /// With this work, for time estimates and rooflines.
+    pub fn work(mut self, flops: u64, bytes: u64) -> Self {
+        self.flops = flops;
+        self.bytes = bytes;
+        self
+    }
+}
+
+/// An operation as dispatches.
+#[derive(Clone, Debug, Default)]
+pub struct Lowered {
+    /// In order.
+    pub launches: Vec<Launch>,
+    /// Bytes of each temporary buffer.
+    pub scratch: Vec<u64>,
+}
+
+impl From<Launch> for Lowered {
+    fn from(launch: Launch) -> Self {
+        Lowered {
+            launches: vec![launch],
+            scratch: Vec::new(),
+        }
+    }
+}
+
+/// What a kernel may use of the device when it chooses its variant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Capabilities {
+    /// Lanes of a subgroup, where the device has subgroup operations and one size.
+    pub subgroup: Option<u32>,
+    /// The adapter runs on the processor, where registers are cheap and workgroup memory is slow.
+    pub software: bool,
+}
+
+impl Capabilities {
+    /// What `gpu` can do.
+    pub fn of(gpu: &crate::gpu::Gpu) -> Self {
+        Capabilities {
+            subgroup: gpu.subgroup_size(),
+            software: gpu.is_software(),
+        }
+    }
+}
+
+/// Folds a count of workgroups into three dimensions of at most 65,535; the shader undoes it with
+/// `linear_workgroup` and must ignore the surplus.
+pub fn fold(groups: u64) -> [u32; 3] {
+    const MAX: u64 = 65_535;
+    let groups = groups.max(1);
+    let x = groups.min(MAX);
+    let y = groups.div_ceil(x).min(MAX);
+    let z = groups.div_ceil(x * y);
+    [x as u32, y as u32, z as u32]
+}
+
+fn extents(shape: crate::shape::Shape) -> [u32; 4] {
+    shape.0.map(|e| e as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fold;
+
+    #[test]
+    fn folding_covers_every_group_within_the_limit() {
+        for groups in [0u64, 1, 65_535, 65_536, 200_000, 65_535 * 65_535 + 1] {
+            let [x, y, z] = fold(groups);
+            assert!(u64::from(x) * u64::from(y) * u64::from(z) >= groups);
+            assert!(x <= 65_535 && y <= 65_535 && z <= 65_535);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The ray transform by Joseph's method and its exact transpose, both as gathers: one thread for
+//! each ray, one thread for each pixel, no atomics.
+
+use super::{Launch, Lowered, Slot};
+use crate::shader::params;
+use crate::shape::ParallelBeam;
+use std::sync::Arc;
+
+params! {
+    /// Uniform of `ray/forward.wgsl` and `ray/adjoint.wgsl`.
+    pub struct RayParams {
+        pub n: u32,
+        pub rows: u32,
+        pub columns: u32,
+        pub views: u32,
+        pub bins: u32,
+        pub pad0: u32,
+        pub pad1: u32,
+        pub pad2: u32,
+    }
+}
+
+/// Words of one view in the table: flags, then f32 `per_bin`, `per_step`, `shift`, `weight`,
+/// `bins_per_unit` and the number of bins on each side that an adjoint gather visits.
+const VIEW_WORDS: usize = 8;
+
+/// The views as the kernels read them, computed in f64.
+pub fn view_table(beam: &ParallelBeam) -> Arc<[u32]> {
+    let mut table = Vec::with_capacity(VIEW_WORDS * beam.angles.len());
+    for view in 0..beam.angles.len() {
+        let v = beam.joseph_view(view);
+        let per_unit = 1.0 / v.per_bin;
+        table.push(u32::from(v.along_rows));
+        for x in [v.per_bin, v.per_step, v.shift, v.weight, per_unit] {
+            table.push((x as f32).to_bits());
+        }
+        table.extend([0, 0]);
+    }
+    table.into()
+}
+
+fn params_of(beam: &ParallelBeam, n: usize) -> RayParams {
+    RayParams {
+        n: n as u32,
+        rows: beam.rows as u32,
+        columns: beam.columns as u32,
+        views: beam.angles.len() as u32,
+        bins: beam.bins as u32,
+        pad0: 0,
+        pad1: 0,
+        pad2: 0,
+    }
+}
+
+/// Images to sinograms, for a batch of `n`.
+pub fn forward(beam: &ParallelBeam, n: usize) -> Lowered {
+    let rays = n * beam.angles.len() * beam.bins;
+    Launch::new(
+        "ray/forward.wgsl",
+        &params_of(beam, n),
+        vec![
+            ("image", Slot::Input(0)),
+            ("views", Slot::Table(view_table(beam))),
+            ("result", Slot::Output),
+        ],
+        rays.div_ceil(64) as u64,
+    )
+    .work(
+        (5 * rays * beam.rows.max(beam.columns)) as u64,
+        beam.image(n).bytes() + beam.sinogram(n).bytes(),
+    )
+    .into()
+}
+
+/// Sinograms to images, for a batch of `n`.
+pub fn adjoint(beam: &ParallelBeam, n: usize) -> Lowered {
+    let pixels = n * beam.rows * beam.columns;
+    // A pixel lies on about 2 |cos| h / w bins of a view.
+    let bins = (2.0 * beam.pixel / beam.bin_width).ceil() as usize;
+    Launch::new(
+        "ray/adjoint.wgsl",
+        &params_of(beam, n),
+        vec![
+            ("sinogram", Slot::Input(0)),
+            ("views", Slot::Table(view_table(beam))),
+            ("result", Slot::Output),
+        ],
+        pixels.div_ceil(64) as u64,
+    )
+    .work(
+        (pixels * beam.angles.len() * (4 + 5 * bins)) as u64,
+        beam.image(n).bytes() + beam.sinogram(n).bytes(),
+    )
+    .into()
+}

@@ -1,0 +1,361 @@
+//! Learned proximal gradient descent (Celledoni et al. 2021, Algorithm 2 and eq. 11).
+
+use crate::error::{Error, Result};
+use crate::group::Group;
+use crate::nn::{
+    BasisKind, Bound, ConvolutionConfig, Fields, GroupConvolution, Initial, ParameterId, Parameters,
+};
+use crate::operators::LinearOperator;
+use crate::shape::{Padding, Shape};
+use crate::tape::{Tape, Var};
+use serde::{Deserialize, Serialize};
+
+/// How the data term's gradient is scaled before the network sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GradientScale {
+    /// Not at all, as in the published code.
+    None,
+    /// By `1 / ||A||^2`.
+    #[default]
+    Norm,
+    /// By a learned factor for each block that starts at `1 / ||A||^2`.
+    Learned,
+}
+
+/// Settings; the defaults are the paper's.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LearnedProximalGradientConfig {
+    /// Symmetry group of the blocks; `C1` is the ordinary network.
+    pub group: Group,
+    /// Channels inside a block: the group's order times the number of regular fields.
+    pub width: usize,
+    /// Unrolled iterations.
+    pub blocks: usize,
+    /// Channels that are carried from block to block beside the image.
+    pub memory: usize,
+    /// Kernel size.
+    pub kernel_size: usize,
+    /// Kernels that the layers span.
+    pub basis: BasisKind,
+    /// Padding of the convolutions.
+    pub padding: Padding,
+    /// Slope of the leaky ReLU.
+    pub slope: f32,
+    /// A leaky ReLU also follows the lifting convolution (as in the published code, not in eq. 11).
+    pub activation_after_lift: bool,
+    /// Scale of the gradient channel.
+    pub gradient_scale: GradientScale,
+    /// All blocks share their weights.
+    pub tied: bool,
+    /// Inner activations are computed again in the backward pass instead of being kept.
+    pub recompute: bool,
+}
+
+impl Default for LearnedProximalGradientConfig {
+    fn default() -> Self {
+        LearnedProximalGradientConfig {
+            group: Group::cyclic(4),
+            width: 96,
+            blocks: 8,
+            memory: 5,
+            kernel_size: 3,
+            basis: BasisKind::Complete,
+            padding: Padding::Replicate,
+            slope: 0.01,
+            activation_after_lift: true,
+            gradient_scale: GradientScale::Norm,
+            tied: false,
+            recompute: false,
+        }
+    }
+}
+
+/// One learned proximal operator:
+/// `K_project o (id + phi o K_intermediate) o phi o K_lift`.
+#[derive(Clone, Debug)]
+struct Block {
+    lift: GroupConvolution,
+    intermediate: GroupConvolution,
+    projection: GroupConvolution,
+    scale: Option<ParameterId>,
+}
+
+/// The unrolled network. It knows the channels of its images and the norm of the operator it was
+/// made for, not the operator itself.
+#[derive(Clone, Debug)]
+pub struct LearnedProximalGradient {
+    config: LearnedProximalGradientConfig,
+    parameters: Parameters,
+    blocks: Vec<Block>,
+    channels: usize,
+    scale: f32,
+}
+
+impl LearnedProximalGradient {
+    /// A network for images with `channels` channels (1, or 2 for complex ones) and an operator of
+    /// norm `operator_norm`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a setting is out of range or the group has no such basis.
+    pub fn new(
+        config: &LearnedProximalGradientConfig,
+        channels: usize,
+        operator_norm: f64,
+    ) -> Result<Self> {
+        let order = config.group.order();
+        let bad = |what: String| Err(Error::Config(format!("[model] {what}")));
+        if config.width == 0 || !config.width.is_multiple_of(order) {
+            return bad(format!(
+                "width = {}: the width must be a positive multiple of the order {order} of {}",
+                config.width, config.group
+            ));
+        }
+        if !(1..=64).contains(&config.blocks) {
+            return bad(format!("blocks = {}: between 1 and 64", config.blocks));
+        }
+        if config.memory > 64 || config.width > 1024 {
+            return bad(format!(
+                "memory = {}, width = {}: at most 64 and 1024",
+                config.memory, config.width
+            ));
+        }
+        if !(config.slope > 0.0 && config.slope < 1.0) {
+            return bad(format!("slope = {}: above 0 and below 1", config.slope));
+        }
+        if !(operator_norm.is_finite() && operator_norm > 0.0) {
+            return Err(Error::NotFinite(format!(
+                "the operator's norm is {operator_norm}: the measurements would not depend on the image"
+            )));
+        }
+        let scale = match config.gradient_scale {
+            GradientScale::None => 1.0,
+            GradientScale::Norm | GradientScale::Learned => {
+                (1.0 / (operator_norm * operator_norm)) as f32
+            }
+        };
+        let mut parameters = Parameters::new();
+        let distinct = if config.tied { 1 } else { config.blocks };
+        let blocks = (0..distinct)
+            .map(|i| Block::new(&mut parameters, i, config, channels, scale))
+            .collect::<Result<_>>()?;
+        Ok(LearnedProximalGradient {
+            config: config.clone(),
+            parameters,
+            blocks,
+            channels,
+            scale,
+        })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &LearnedProximalGradientConfig {
+        &self.config
+    }
+
+    /// The trained parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Records the reconstruction from `y`, of shape `N channels H W` (Algorithm 2): from
+    /// `u = 0, s = 0`, `blocks` times `(u, s) = prox_i(u, s, grad E(u))`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `y` does not fit the operator.
+    pub fn reconstruct(
+        &self,
+        tape: &mut Tape,
+        bound: &Bound,
+        operator: &dyn LinearOperator,
+        y: Var,
+    ) -> Result<Var> {
+        let image = operator.domain().with(0, y.shape().n());
+        let zero = tape.scalar(0.0);
+        let mut u = tape.broadcast(zero, image)?;
+        let mut s = match self.config.memory {
+            0 => None,
+            memory => Some(tape.broadcast(zero, image.with(1, memory))?),
+        };
+        for i in 0..self.config.blocks {
+            let block = &self.blocks[if self.config.tied { 0 } else { i }];
+            let gradient = operator.gradient(tape, u, y)?;
+            let gradient = match block.scale {
+                Some(scale) => tape.mul(gradient, bound.get(scale))?,
+                None if self.scale == 1.0 => gradient,
+                None => tape.scale(gradient, self.scale),
+            };
+            let input: Vec<Var> = [Some(u), Some(gradient), s].into_iter().flatten().collect();
+            let input = tape.concat(&input, 1)?;
+            let output = if self.config.recompute {
+                tape.recomputed(|tape| self.prox(tape, bound, block, input))?
+            } else {
+                self.prox(tape, bound, block, input)?
+            };
+            u = tape.slice(output, 1, 0, self.channels)?;
+            s = s
+                .map(|_| tape.slice(output, 1, self.channels, self.config.memory))
+                .transpose()?;
+        }
+        Ok(u)
+    }
+
+    /// One proximal operator (eq. 11).
+    fn prox(&self, tape: &mut Tape, bound: &Bound, block: &Block, input: Var) -> Result<Var> {
+        let slope = self.config.slope;
+        let mut lifted = block.lift.forward(tape, bound, input)?;
+        if self.config.activation_after_lift {
+            lifted = tape.leaky_relu(lifted, slope);
+        }
+        let inner = block.intermediate.forward(tape, bound, lifted)?;
+        let inner = tape.leaky_relu(inner, slope);
+        let sum = tape.add(lifted, inner)?;
+        block.projection.forward(tape, bound, sum)
+    }
+
+    /// The same network as an ordinary one (group C1) with the same output, and its parameters:
+    /// for runtimes that know plain convolutions only.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `values` is not a flat parameter vector of this network.
+    pub fn freeze(&self, values: &[f32]) -> Result<(LearnedProximalGradient, Vec<f32>)> {
+        if values.len() != self.parameters.flat().elements() {
+            return Err(Error::shape(
+                "freeze",
+                format!(
+                    "{} values for parameters of length {}",
+                    values.len(),
+                    self.parameters.flat()
+                ),
+            ));
+        }
+        let config = LearnedProximalGradientConfig {
+            group: Group::cyclic(1),
+            basis: BasisKind::Complete,
+            ..self.config.clone()
+        };
+        // The norm enters through the scale alone, which is copied.
+        let mut frozen = LearnedProximalGradient::new(&config, self.channels, 1.0)?;
+        frozen.scale = self.scale;
+        let mut frozen_values = vec![0.0; frozen.parameters.flat().elements()];
+        for (from, to) in self.blocks.iter().zip(&frozen.blocks) {
+            for (layer, target) in from.layers().into_iter().zip(to.layers()) {
+                let (kernel, bias) = layer.freeze(&self.parameters, values);
+                let [weight_id, bias_id] = target.parameters();
+                frozen_values[frozen.parameters.range(weight_id)].copy_from_slice(&kernel);
+                frozen_values[frozen.parameters.range(bias_id)].copy_from_slice(&bias);
+            }
+            if let (Some(from), Some(to)) = (from.scale, to.scale) {
+                frozen_values[frozen.parameters.range(to)]
+                    .copy_from_slice(&values[self.parameters.range(from)]);
+            }
+        }
+        Ok((frozen, frozen_values))
+    }
+}
+
+impl Block {
+    fn new(
+        parameters: &mut Parameters,
+        index: usize,
+        config: &LearnedProximalGradientConfig,
+        channels: usize,
+        scale: f32,
+    ) -> Result<Self> {
+        let inner = if config.group.order() == 1 {
+            Fields::trivial(config.width)
+        } else {
+            Fields::regular(config.width / config.group.order())
+        };
+        let mut layer = |name: &str, input: &Fields, output: &Fields, zero: bool| {
+            let config = ConvolutionConfig {
+                group: config.group,
+                input: input.clone(),
+                output: output.clone(),
+                size: config.kernel_size,
+                padding: config.padding,
+                basis: config.basis,
+                zero,
+            };
+            GroupConvolution::new(parameters, &format!("{index}.{name}"), &config)
+        };
+        let lift = layer(
+            "lift",
+            &Fields::trivial(2 * channels + config.memory),
+            &inner,
+            false,
+        )?;
+        let intermediate = layer("intermediate", &inner, &inner, true)?;
+        let projection = layer(
+            "projection",
+            &inner,
+            &Fields::trivial(channels + config.memory),
+            false,
+        )?;
+        let learned = config.gradient_scale == GradientScale::Learned;
+        Ok(Block {
+            lift,
+            intermediate,
+            projection,
+            scale: learned.then(|| {
+                parameters.add(
+                    format!("{index}.gradient_scale"),
+                    Shape::SCALAR,
+                    Initial::Constant(scale),
+                )
+            }),
+        })
+    }
+
+    fn layers(&self) -> [&GroupConvolution; 3] {
+        [&self.lift, &self.intermediate, &self.projection]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(group: Group, basis: BasisKind, channels: usize) -> usize {
+        let config = LearnedProximalGradientConfig {
+            group,
+            basis,
+            ..Default::default()
+        };
+        LearnedProximalGradient::new(&config, channels, 1.0)
+            .expect("valid")
+            .parameters()
+            .count()
+    }
+
+    #[test]
+    fn parameter_counts_are_the_published_ones() {
+        let (complete, harmonic) = (BasisKind::Complete, BasisKind::Harmonic);
+        assert_eq!(count(Group::cyclic(1), complete, 1), 754_992);
+        assert_eq!(count(Group::cyclic(1), complete, 2), 775_736);
+        assert_eq!(count(Group::cyclic(4), complete, 1), 188_784);
+        assert_eq!(count(Group::cyclic(4), harmonic, 1), 126_000);
+        assert_eq!(count(Group::cyclic(4), harmonic, 2), 129_464);
+        for (m, expected) in [
+            (2, 251_952),
+            (3, 167_984),
+            (6, 84_016),
+            (8, 63_024),
+            (12, 42_032),
+        ] {
+            assert_eq!(count(Group::cyclic(m), harmonic, 1), expected, "C{m}");
+        }
+    }
+
+    #[test]
+    fn a_width_that_the_group_does_not_divide_is_refused() {
+        let config = LearnedProximalGradientConfig {
+            width: 10,
+            ..Default::default()
+        };
+        let error = LearnedProximalGradient::new(&config, 1, 1.0).expect_err("refused");
+        assert!(matches!(error, Error::Config(_)), "{error}");
+        assert!(error.to_string().contains("multiple of the order 4"));
+    }
+}

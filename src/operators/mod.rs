@@ -1,0 +1,48 @@
+//! Forward operators: linear maps from images to measurements, with their exact adjoints.
+//!
+//! An operator records tape operations, so its gradients come for free and a composition is just
+//! a composition. The adjoint is the transpose of the forward map as implemented.
+
+pub mod diagnostics;
+mod ray_transform;
+
+pub use ray_transform::RayTransform;
+
+use crate::error::Result;
+use crate::shape::Shape;
+use crate::tape::{Tape, Var};
+
+/// A linear map from images to measurements. Shapes are those of one image; every method takes any
+/// batch.
+pub trait LinearOperator: Send + Sync {
+    /// A short name for tables.
+    fn name(&self) -> &'static str;
+
+    /// The shape of one image, with N = 1.
+    fn domain(&self) -> Shape;
+
+    /// The shape of its measurement, with N = 1.
+    fn range(&self) -> Shape;
+
+    /// Records `A x` for `x` of shape `N` times the domain.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Shape`] if `x` does not fit.
+    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var>;
+
+    /// Records `A^T y`, the exact transpose.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Shape`] if `y` does not fit.
+    fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var>;
+
+    /// Records the gradient `A^T (A x - y)` of the data term `E(x) = |A x - y|^2 / 2`.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Shape`] if the arguments do not fit.
+    fn gradient(&self, tape: &mut Tape, x: Var, y: Var) -> Result<Var> {
+        let ax = self.forward(tape, x)?;
+        let residual = tape.sub(ax, y)?;
+        self.adjoint(tape, residual)
+    }
+}

@@ -1,0 +1,49 @@
+//! The ray transform of computed tomography.
+
+use super::LinearOperator;
+use crate::error::Result;
+use crate::shape::{ParallelBeam, Shape};
+use crate::tape::{Tape, Var};
+use std::sync::Arc;
+
+/// The parallel-beam ray transform by Joseph's method, lengths in metres.
+#[derive(Clone, Debug)]
+pub struct RayTransform {
+    geometry: Arc<ParallelBeam>,
+}
+
+impl RayTransform {
+    /// The transform of this geometry.
+    pub fn new(geometry: ParallelBeam) -> Self {
+        RayTransform {
+            geometry: Arc::new(geometry),
+        }
+    }
+
+    /// The geometry.
+    pub fn geometry(&self) -> &ParallelBeam {
+        &self.geometry
+    }
+}
+
+impl LinearOperator for RayTransform {
+    fn name(&self) -> &'static str {
+        "ray_transform"
+    }
+
+    fn domain(&self) -> Shape {
+        self.geometry.image(1)
+    }
+
+    fn range(&self) -> Shape {
+        self.geometry.sinogram(1)
+    }
+
+    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        tape.ray_forward(x, &self.geometry)
+    }
+
+    fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var> {
+        tape.ray_adjoint(y, &self.geometry)
+    }
+}

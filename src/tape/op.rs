@@ -1,0 +1,135 @@
+//! The closed set of operations that a tape records.
+
+pub use crate::kernels::adam::AdamConstants;
+pub use crate::kernels::random::Distribution;
+pub use crate::reference::elementwise::{Binary, Unary};
+use crate::shape::{GridSymmetry, ParallelBeam, Shape, Window};
+use std::sync::Arc;
+
+/// What a node computes. The inputs are in the node; shapes are those of [`crate::shape`].
+#[derive(Clone, PartialEq, Debug)]
+pub enum Op {
+    /// A leaf that is written before each replay.
+    Input(String),
+    /// A leaf with fixed values.
+    Constant(Arc<[f32]>),
+    /// A leaf that persists between replays and between plans, known by its name: parameters,
+    /// optimiser moments.
+    State(String),
+    /// An elementwise function of one input.
+    Unary(Unary),
+    /// An elementwise function of two inputs that broadcast.
+    Binary(Binary),
+    /// Sum over every axis in which the output has extent 1.
+    Sum,
+    /// Maximum over every axis in which the output has extent 1.
+    Max,
+    /// Repetition along every axis in which the input has extent 1.
+    Broadcast,
+    /// Cross-correlation: inputs `x` (N I H W) and `w` (O I k k).
+    Conv2d(Window),
+    /// Transpose of [`Op::Conv2d`] in `x`: inputs `dy` and `w`.
+    Conv2dInputGradient(Window),
+    /// Transpose of [`Op::Conv2d`] in `w`: inputs `x` and `dy`.
+    Conv2dWeightGradient(Window),
+    /// Matrix product over the last two axes; the first two broadcast.
+    MatMul {
+        /// The first factor enters transposed.
+        transpose_a: bool,
+        /// The second factor enters transposed.
+        transpose_b: bool,
+    },
+    /// The same elements in row-major order with another shape.
+    Reshape,
+    /// Axis `i` of the output is axis `axes[i]` of the input.
+    Transpose([usize; 4]),
+    /// A range along one axis; its length is the output's extent.
+    Slice {
+        /// The axis.
+        axis: usize,
+        /// First index.
+        start: usize,
+    },
+    /// Zeros around the input along one axis: the transpose of [`Op::Slice`].
+    Pad {
+        /// The axis.
+        axis: usize,
+        /// Zeros before the input.
+        before: usize,
+    },
+    /// The inputs one after another along one axis.
+    Concat {
+        /// The axis.
+        axis: usize,
+    },
+    /// An exact symmetry of the pixel grid applied to the last two axes.
+    Symmetry(GridSymmetry),
+    /// Ray transform of images (N 1 H W) to sinograms (N 1 views bins), Joseph's method.
+    RayForward(Arc<ParallelBeam>),
+    /// Its exact transpose.
+    RayAdjoint(Arc<ParallelBeam>),
+    /// Counter-based random numbers: input 0 is a scalar holding the draw's number (an integer
+    /// below 2^24), input 1 the means for Poisson.
+    Random {
+        /// What is drawn.
+        distribution: Distribution,
+        /// Key of the generator.
+        seed: u64,
+        /// Separates the draws of one tape.
+        stream: u32,
+    },
+    /// One step of Adam, in place: inputs are the states theta, m, v, then the gradient, then a
+    /// vector of 2: `lr / (1 - beta1^t)` and `1 / sqrt(1 - beta2^t)`. The output is theta.
+    Adam(AdamConstants),
+}
+
+impl Op {
+    /// The name for messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Input(_) => "input",
+            Op::Constant(_) => "constant",
+            Op::State(_) => "state",
+            Op::Unary(u) => u.name(),
+            Op::Binary(b) => b.name(),
+            Op::Sum => "sum",
+            Op::Max => "max",
+            Op::Broadcast => "broadcast",
+            Op::Conv2d(_) => "conv2d",
+            Op::Conv2dInputGradient(_) => "conv2d_input_gradient",
+            Op::Conv2dWeightGradient(_) => "conv2d_weight_gradient",
+            Op::MatMul { .. } => "matmul",
+            Op::Reshape => "reshape",
+            Op::Transpose(_) => "transpose",
+            Op::Slice { .. } => "slice",
+            Op::Pad { .. } => "pad",
+            Op::Concat { .. } => "concat",
+            Op::Symmetry(_) => "symmetry",
+            Op::RayForward(_) => "ray_forward",
+            Op::RayAdjoint(_) => "ray_adjoint",
+            Op::Random { .. } => "random",
+            Op::Adam(_) => "adam",
+        }
+    }
+
+    /// Whether the op computes each output element from the elements at the same place.
+    pub fn is_pointwise(&self) -> bool {
+        matches!(self, Op::Unary(_) | Op::Binary(_))
+    }
+
+    /// Whether the values come from outside.
+    pub fn is_leaf(&self) -> bool {
+        matches!(self, Op::Input(_) | Op::Constant(_) | Op::State(_))
+    }
+}
+
+/// One entry of the tape.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Node {
+    /// What is computed.
+    pub op: Op,
+    /// The inputs, by index; all earlier in the tape.
+    pub inputs: Vec<usize>,
+    /// The shape of the result.
+    pub shape: Shape,
+}
