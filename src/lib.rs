@@ -1,3 +1,4 @@
+pub mod check;
 pub mod error;
 pub mod gpu;
 pub mod group;
