@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`array`] | shape and values, as in `.npy` files |
+//! | [`mod@array`] | shape and values, as in `.npy` files |
 //! | [`npy`] | `.npy` files, read with suspicion |
 //! | [`files`] | atomic writes of files and directories |
 //! | [`image`] | grey images: rotation, downsampling |

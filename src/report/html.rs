@@ -116,7 +116,7 @@ impl Page {
     /// Writes the document to a file.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] with the path.
+    /// [`Error::Io`](crate::error::Error::Io) with the path.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         files::write_bytes(path, self.to_html().as_bytes())
     }
