@@ -50,16 +50,11 @@ fn main(
     let n = strip / (across * params.oh);
     let first = i32(column * STRIDE) + params.origin;
 #import generated/declare
+    let top = i32(y * STRIDE) + params.origin;
     for (var c = 0u; c < params.c; c++) {
-        for (var dy = 0u; dy < SIZE; dy++) {
-            let row = i32(y * STRIDE + dy) + params.origin;
-            let line = ((n * params.c + c) * params.h + u32(resolve(row, i32(params.h)))) * params.w;
-            let weights = ((block * params.c + c) * SIZE + dy) * SIZE * CHANNELS;
-#ifdef ZERO
-            let visible = inside(row, i32(params.h));
-#endif
+        let plane = (n * params.c + c) * params.h * params.w;
+        let weights = (block * params.c + c) * SIZE * SIZE * CHANNELS;
 #import generated/accumulate
-        }
     }
 #import generated/collect
     if wanted >= strips {

@@ -53,7 +53,7 @@ fn main(
         let column = min(place, params.ow - 1u);
 #import generated/offsets
 #import generated/warm
-        for (var y = 0u; y < params.oh; y++) {
+        for (var y = 0u; y < params.oh; y += SIZE) {
 #import generated/slide
         }
     }

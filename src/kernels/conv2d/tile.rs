@@ -96,9 +96,32 @@ impl Tile {
         text
     }
 
-    /// One input channel and one kernel row: `line` is the offset of the image row, `weights` that
-    /// of the packed weights, `visible` whether the row lies in the image (zero padding).
+    /// One input channel: `plane` is its offset in the image, `weights` that of its packed weights.
+    ///
+    /// All kernel rows are unrolled: a software adapter stores every accumulator at the end of
+    /// each turn of a loop, so a turn must do more than one row's work.
     fn accumulate(self, window: Window) -> String {
+        let size = window.size as u32;
+        let mut text = String::new();
+        for dy in 0..size {
+            let _ = writeln!(text, "{{");
+            let _ = writeln!(text, "let row = top + {dy};");
+            let _ = writeln!(
+                text,
+                "let line = plane + u32(resolve(row, i32(params.h))) * params.w;"
+            );
+            if window.padding == crate::shape::Padding::Zero {
+                let _ = writeln!(text, "let visible = inside(row, i32(params.h));");
+            }
+            let first = dy * size * self.channels;
+            text.push_str(&self.accumulate_row(window, first));
+            text.push_str("}\n");
+        }
+        text
+    }
+
+    /// One kernel row, whose weights begin at `weights + offset`.
+    fn accumulate_row(self, window: Window, offset: u32) -> String {
         let size = window.size as u32;
         let mut text = String::new();
         for j in 0..self.columns(window) {
@@ -119,9 +142,13 @@ impl Tile {
                 let first = group * lanes;
                 // The last group may reach beyond the row's weights.
                 let index = if first + lanes > count {
-                    format!("min({first}u + sublane, {}u)", count - 1)
+                    format!(
+                        "min({}u + sublane, {}u)",
+                        offset + first,
+                        offset + count - 1
+                    )
                 } else {
-                    format!("{first}u + sublane")
+                    format!("{}u + sublane", offset + first)
                 };
                 let _ = writeln!(text, "let v{group} = packed[weights + {index}];");
             }
@@ -131,7 +158,7 @@ impl Tile {
                 let k = dx * self.channels + c;
                 let weight = match self.broadcast {
                     Some(lanes) => format!("subgroupBroadcast(v{}, {}u)", k / lanes, k % lanes),
-                    None => format!("packed[weights + {k}u]"),
+                    None => format!("packed[weights + {}u]", offset + k),
                 };
                 let _ = writeln!(text, "let w{k} = {weight};");
                 for p in 0..self.pixels {

@@ -146,12 +146,10 @@ impl WeightTile {
                 );
             }
         }
-        // Row k of the window of output row 0 lies one row lower than in the loop below, which
-        // shifts before it loads.
         for k in 0..window.size - 1 {
             let _ = writeln!(text, "{{");
             let _ = writeln!(text, "let row = params.origin + {k};");
-            text.push_str(&self.load(window, k + 1));
+            text.push_str(&self.load(window, k));
             text.push_str("}\n");
         }
         text
@@ -177,27 +175,37 @@ impl WeightTile {
         text
     }
 
-    /// One output row: shift the window, load its last row, accumulate.
+    /// `size` output rows from `y`: the window's rows take turns, so nothing is shifted, and a
+    /// turn of the loop does enough work to pay for storing every accumulator at its end (software
+    /// adapters do that).
     fn slide(self, window: Window) -> String {
         let size = window.size;
         let mut text = String::new();
-        for i in 0..self.inputs {
-            for t in 0..size * (size - 1) {
-                let _ = writeln!(text, "x{i}_{t} = x{i}_{};", t + size);
-            }
-        }
-        let _ = writeln!(text, "let row = i32(y) + params.origin + {};", size - 1);
-        text.push_str(&self.load(window, size - 1));
-        for o in 0..self.outputs {
+        for turn in 0..size {
+            let _ = writeln!(text, "{{");
             let _ = writeln!(
                 text,
-                "let d{o} = select(0.0, dy[output{o} + y * params.ow + column], visited);"
+                "let row = i32(y) + params.origin + {};",
+                turn + size - 1
             );
-            for i in 0..self.inputs {
-                for t in 0..size * size {
-                    let _ = writeln!(text, "a{o}_{i}_{t} = fma(d{o}, x{i}_{t}, a{o}_{i}_{t});");
+            text.push_str(&self.load(window, (turn + size - 1) % size));
+            let _ = writeln!(text, "let used = visited && y + {turn}u < params.oh;");
+            let _ = writeln!(
+                text,
+                "let place = min(y + {turn}u, params.oh - 1u) * params.ow + column;"
+            );
+            for o in 0..self.outputs {
+                let _ = writeln!(text, "let d{o} = select(0.0, dy[output{o} + place], used);");
+                for i in 0..self.inputs {
+                    for t in 0..size * size {
+                        // Row t / size of the window lies in the registers that were loaded for it.
+                        let held = (turn + t / size) % size * size + t % size;
+                        let _ =
+                            writeln!(text, "a{o}_{i}_{t} = fma(d{o}, x{i}_{held}, a{o}_{i}_{t});");
+                    }
                 }
             }
+            text.push_str("}\n");
         }
         text
     }
