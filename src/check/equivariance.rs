@@ -19,11 +19,31 @@ const BOUND: f64 = 1e-5;
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
     let settings = [
-        (Group::cyclic(2), BasisKind::Complete, Padding::Replicate, 13),
-        (Group::cyclic(4), BasisKind::Complete, Padding::Replicate, 13),
+        (
+            Group::cyclic(2),
+            BasisKind::Complete,
+            Padding::Replicate,
+            13,
+        ),
+        (
+            Group::cyclic(4),
+            BasisKind::Complete,
+            Padding::Replicate,
+            13,
+        ),
         (Group::cyclic(4), BasisKind::Harmonic, Padding::Zero, 12),
-        (Group::dihedral(1), BasisKind::Complete, Padding::Circular, 12),
-        (Group::dihedral(4), BasisKind::Complete, Padding::Replicate, 12),
+        (
+            Group::dihedral(1),
+            BasisKind::Complete,
+            Padding::Circular,
+            12,
+        ),
+        (
+            Group::dihedral(4),
+            BasisKind::Complete,
+            Padding::Replicate,
+            12,
+        ),
     ];
     for (group, basis, padding, size) in settings {
         let name = format!("equivariance/{group}/{basis:?}/{padding:?}").to_lowercase();
@@ -99,9 +119,12 @@ impl Setting {
     ) -> Result<Self> {
         let operator: Box<dyn LinearOperator> = match domain {
             Domain::Image(size) => Box::new(Identity(Shape::new(1, 1, size, size))),
-            Domain::Sinogram => {
-                Box::new(RayTransform::new(ParallelBeam::equispaced([13, 13], 0.36, 12, 19)))
-            }
+            Domain::Sinogram => Box::new(RayTransform::new(ParallelBeam::equispaced(
+                [13, 13],
+                0.36,
+                12,
+                19,
+            ))),
         };
         let norm = match domain {
             Domain::Image(_) => 1.0,
@@ -136,7 +159,13 @@ impl Setting {
 
     fn on_device(&self, context: &Context, y: &[f32]) -> Result<Vec<f32>> {
         let states: [(&str, Shape, &[f32]); 1] = [(Parameters::STATE, self.flat, &self.parameters)];
-        outputs(&context.store(), &self.tape, self.output, &states, &[("y", y)])
+        outputs(
+            &context.store(),
+            &self.tape,
+            self.output,
+            &states,
+            &[("y", y)],
+        )
     }
 
     /// `f(T_g y) = T_g f(y)` for every element `g`, `run` being the network.
@@ -217,11 +246,15 @@ mod tests {
         for domain in [Domain::Image(8), Domain::Sinogram] {
             for group in [Group::cyclic(4), Group::dihedral(4)] {
                 let symmetric = setting(group, domain);
-                let measure = symmetric.measure(|y| on_host(&symmetric, y)).expect("evaluates");
+                let measure = symmetric
+                    .measure(|y| on_host(&symmetric, y))
+                    .expect("evaluates");
                 assert!(measure.error < 1e-6, "{measure:?}");
                 let mut ordinary = setting(Group::cyclic(1), domain);
                 ordinary.group = group;
-                let measure = ordinary.measure(|y| on_host(&ordinary, y)).expect("evaluates");
+                let measure = ordinary
+                    .measure(|y| on_host(&ordinary, y))
+                    .expect("evaluates");
                 assert!(measure.error > 0.05, "{measure:?}");
             }
         }

@@ -109,7 +109,10 @@ fn second(context: &Context, name: &str, body: &Record) -> Result<Measure> {
 
 fn error(graph: &Graph, loss: Var) -> Result<Measure> {
     let wrt: Vec<(Var, &str)> = graph.inputs.iter().map(|(v, n)| (*v, n.as_str())).collect();
-    Ok(Measure::new(gradient_error(&graph.tape, &graph.feeds, loss, &wrt)?, BOUND))
+    Ok(Measure::new(
+        gradient_error(&graph.tape, &graph.feeds, loss, &wrt)?,
+        BOUND,
+    ))
 }
 
 pub(super) fn checks() -> Vec<Check> {
@@ -118,7 +121,9 @@ pub(super) fn checks() -> Vec<Check> {
     for (order, measure) in [("first", first as Order), ("second", second)] {
         for (name, body) in graphs() {
             let row = format!("gradient/{order}/{name}");
-            checks.push(Check::new(row, move |context| measure(context, &name, &body)));
+            checks.push(Check::new(row, move |context| {
+                measure(context, &name, &body)
+            }));
         }
     }
     checks
@@ -141,16 +146,22 @@ fn graphs() -> Vec<(String, Record)> {
         Unary::Reciprocal,
         Unary::LeakyRelu(0.1),
     ] {
-        add(f.name().into(), Box::new(move |g| {
-            let x = g.input(shape);
-            Ok(g.tape.unary(f, x))
-        }));
+        add(
+            f.name().into(),
+            Box::new(move |g| {
+                let x = g.input(shape);
+                Ok(g.tape.unary(f, x))
+            }),
+        );
     }
     for f in [Unary::Log, Unary::Sqrt] {
-        add(f.name().into(), Box::new(move |g| {
-            let x = g.positive(shape);
-            Ok(g.tape.unary(f, x))
-        }));
+        add(
+            f.name().into(),
+            Box::new(move |g| {
+                let x = g.positive(shape);
+                Ok(g.tape.unary(f, x))
+            }),
+        );
     }
     for f in [
         Binary::Add,
@@ -162,107 +173,171 @@ fn graphs() -> Vec<(String, Record)> {
         Binary::LeakyReluGradient(0.1),
     ] {
         // Each side is broadcast along axes of its own.
-        add(f.name().into(), Box::new(move |g| {
-            let a = g.input(Shape::new(2, 3, 1, 2));
-            let b = g.input(Shape::new(1, 3, 2, 1));
-            g.tape.binary(f, a, b)
-        }));
+        add(
+            f.name().into(),
+            Box::new(move |g| {
+                let a = g.input(Shape::new(2, 3, 1, 2));
+                let b = g.input(Shape::new(1, 3, 2, 1));
+                g.tape.binary(f, a, b)
+            }),
+        );
     }
-    for to in [Shape::SCALAR, Shape::new(1, 3, 1, 1), Shape::new(2, 1, 2, 1)] {
-        add(format!("sum/{to}"), Box::new(move |g| {
-            let x = g.input(shape);
-            g.tape.sum(x, to)
-        }));
-        add(format!("max/{to}"), Box::new(move |g| {
-            let x = g.distinct(shape);
-            g.tape.max(x, to)
-        }));
-        add(format!("broadcast/{to}"), Box::new(move |g| {
-            let x = g.input(to);
-            g.tape.broadcast(x, shape)
-        }));
+    for to in [
+        Shape::SCALAR,
+        Shape::new(1, 3, 1, 1),
+        Shape::new(2, 1, 2, 1),
+    ] {
+        add(
+            format!("sum/{to}"),
+            Box::new(move |g| {
+                let x = g.input(shape);
+                g.tape.sum(x, to)
+            }),
+        );
+        add(
+            format!("max/{to}"),
+            Box::new(move |g| {
+                let x = g.distinct(shape);
+                g.tape.max(x, to)
+            }),
+        );
+        add(
+            format!("broadcast/{to}"),
+            Box::new(move |g| {
+                let x = g.input(to);
+                g.tape.broadcast(x, shape)
+            }),
+        );
     }
     for padding in Padding::ALL {
         for (size, stride) in [(3, 1), (3, 2), (5, 1), (1, 2)] {
-            let window = Window { size, stride, padding };
+            let window = Window {
+                size,
+                stride,
+                padding,
+            };
             let (xs, ws) = (Shape::new(2, 2, 4, 3), Shape::new(3, 2, size, size));
             let ys = window.output(xs, 3);
-            let name = |op: &str| format!("{op}/{padding:?}/{size}x{size}/stride{stride}").to_lowercase();
-            add(name("conv2d"), Box::new(move |g| {
-                let (x, w) = (g.input(xs), g.input(ws));
-                g.tape.conv2d(x, w, window)
-            }));
-            add(name("conv2d_input_gradient"), Box::new(move |g| {
-                let (dy, w) = (g.input(ys), g.input(ws));
-                g.tape.conv2d_input_gradient(dy, w, window, xs)
-            }));
-            add(name("conv2d_weight_gradient"), Box::new(move |g| {
-                let (x, dy) = (g.input(xs), g.input(ys));
-                g.tape.conv2d_weight_gradient(x, dy, window)
-            }));
+            let name =
+                |op: &str| format!("{op}/{padding:?}/{size}x{size}/stride{stride}").to_lowercase();
+            add(
+                name("conv2d"),
+                Box::new(move |g| {
+                    let (x, w) = (g.input(xs), g.input(ws));
+                    g.tape.conv2d(x, w, window)
+                }),
+            );
+            add(
+                name("conv2d_input_gradient"),
+                Box::new(move |g| {
+                    let (dy, w) = (g.input(ys), g.input(ws));
+                    g.tape.conv2d_input_gradient(dy, w, window, xs)
+                }),
+            );
+            add(
+                name("conv2d_weight_gradient"),
+                Box::new(move |g| {
+                    let (x, dy) = (g.input(xs), g.input(ys));
+                    g.tape.conv2d_weight_gradient(x, dy, window)
+                }),
+            );
         }
     }
     for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
         let turned = |h, w, t| if t { (w, h) } else { (h, w) };
-        add(format!("matmul/{}{}", u8::from(ta), u8::from(tb)), Box::new(move |g| {
-            let ((ah, aw), (bh, bw)) = (turned(2, 4, ta), turned(4, 3, tb));
-            let a = g.input(Shape::new(2, 1, ah, aw));
-            let b = g.input(Shape::new(1, 3, bh, bw));
-            g.tape.matmul(a, b, ta, tb)
-        }));
+        add(
+            format!("matmul/{}{}", u8::from(ta), u8::from(tb)),
+            Box::new(move |g| {
+                let ((ah, aw), (bh, bw)) = (turned(2, 4, ta), turned(4, 3, tb));
+                let a = g.input(Shape::new(2, 1, ah, aw));
+                let b = g.input(Shape::new(1, 3, bh, bw));
+                g.tape.matmul(a, b, ta, tb)
+            }),
+        );
     }
-    add("reshape".into(), Box::new(move |g| {
-        let x = g.input(shape);
-        g.tape.reshape(x, Shape::new(1, 4, 3, 2))
-    }));
+    add(
+        "reshape".into(),
+        Box::new(move |g| {
+            let x = g.input(shape);
+            g.tape.reshape(x, Shape::new(1, 4, 3, 2))
+        }),
+    );
     for axes in [[1, 0, 3, 2], [3, 1, 0, 2], [2, 3, 1, 0]] {
-        add(format!("transpose/{axes:?}"), Box::new(move |g| {
-            let x = g.input(Shape::new(2, 3, 1, 4));
-            g.tape.transpose(x, axes)
-        }));
+        add(
+            format!("transpose/{axes:?}"),
+            Box::new(move |g| {
+                let x = g.input(Shape::new(2, 3, 1, 4));
+                g.tape.transpose(x, axes)
+            }),
+        );
     }
     for axis in 0..4 {
         let xs = Shape::new(3, 3, 3, 3);
-        add(format!("slice/{axis}"), Box::new(move |g| {
-            let x = g.input(xs.with(axis, 4));
-            g.tape.slice(x, axis, 1, 2)
-        }));
-        add(format!("pad/{axis}"), Box::new(move |g| {
-            let x = g.input(xs.with(axis, 2));
-            g.tape.pad(x, axis, 1, 5)
-        }));
-        add(format!("concat/{axis}"), Box::new(move |g| {
-            let (a, b) = (g.input(xs.with(axis, 1)), g.input(xs.with(axis, 2)));
-            // One part twice: its gradients add up.
-            g.tape.concat(&[a, b, a], axis)
-        }));
+        add(
+            format!("slice/{axis}"),
+            Box::new(move |g| {
+                let x = g.input(xs.with(axis, 4));
+                g.tape.slice(x, axis, 1, 2)
+            }),
+        );
+        add(
+            format!("pad/{axis}"),
+            Box::new(move |g| {
+                let x = g.input(xs.with(axis, 2));
+                g.tape.pad(x, axis, 1, 5)
+            }),
+        );
+        add(
+            format!("concat/{axis}"),
+            Box::new(move |g| {
+                let (a, b) = (g.input(xs.with(axis, 1)), g.input(xs.with(axis, 2)));
+                // One part twice: its gradients add up.
+                g.tape.concat(&[a, b, a], axis)
+            }),
+        );
     }
     for symmetry in GridSymmetry::ALL {
-        let name = format!("symmetry/{}{}", symmetry.quarter_turns, u8::from(symmetry.flip));
-        add(name, Box::new(move |g| {
-            let x = g.input(Shape::new(1, 2, 3, 4));
-            Ok(g.tape.symmetry(x, symmetry))
-        }));
+        let name = format!(
+            "symmetry/{}{}",
+            symmetry.quarter_turns,
+            u8::from(symmetry.flip)
+        );
+        add(
+            name,
+            Box::new(move |g| {
+                let x = g.input(Shape::new(1, 2, 3, 4));
+                Ok(g.tape.symmetry(x, symmetry))
+            }),
+        );
     }
     let beam = Arc::new(ParallelBeam::equispaced([4, 5], 1.0, 3, 6));
     let (forward, adjoint) = (beam.clone(), beam);
-    add("ray_forward".into(), Box::new(move |g| {
-        let x = g.input(forward.image(2));
-        g.tape.ray_forward(x, &forward)
-    }));
-    add("ray_adjoint".into(), Box::new(move |g| {
-        let y = g.input(adjoint.sinogram(2));
-        g.tape.ray_adjoint(y, &adjoint)
-    }));
-    add("recomputed".into(), Box::new(move |g| {
-        let (x, w) = (g.input(shape), g.input(shape));
-        let inner = g.tape.recomputed(|tape| {
-            let product = tape.mul(x, w)?;
-            let inner = tape.unary(Unary::Exp, product);
-            tape.mul(inner, x)
-        })?;
-        g.tape.recomputed(|tape| tape.div(inner, w))
-    }));
+    add(
+        "ray_forward".into(),
+        Box::new(move |g| {
+            let x = g.input(forward.image(2));
+            g.tape.ray_forward(x, &forward)
+        }),
+    );
+    add(
+        "ray_adjoint".into(),
+        Box::new(move |g| {
+            let y = g.input(adjoint.sinogram(2));
+            g.tape.ray_adjoint(y, &adjoint)
+        }),
+    );
+    add(
+        "recomputed".into(),
+        Box::new(move |g| {
+            let (x, w) = (g.input(shape), g.input(shape));
+            let inner = g.tape.recomputed(|tape| {
+                let product = tape.mul(x, w)?;
+                let inner = tape.unary(Unary::Exp, product);
+                tape.mul(inner, x)
+            })?;
+            g.tape.recomputed(|tape| tape.div(inner, w))
+        }),
+    );
     graphs
 }
 
@@ -277,7 +352,9 @@ mod tests {
     /// here before that is decided.
     fn has_rule(op: &Op) -> bool {
         match op {
-            Op::Input(_) | Op::Constant(_) | Op::State(_) | Op::Random { .. } | Op::Adam(_) => false,
+            Op::Input(_) | Op::Constant(_) | Op::State(_) | Op::Random { .. } | Op::Adam(_) => {
+                false
+            }
             Op::Unary(_)
             | Op::Binary(_)
             | Op::Sum
@@ -314,10 +391,15 @@ mod tests {
     fn what_has_no_rule_says_so() {
         let mut tape = Tape::new();
         let draw = tape.input("draw", Shape::SCALAR);
-        let x = tape.random(Distribution::Normal, draw, 1, 0, Shape::vector(4)).expect("fits");
+        let x = tape
+            .random(Distribution::Normal, draw, 1, 0, Shape::vector(4))
+            .expect("fits");
         let loss = tape.sum_all(x).expect("fits");
         let error = tape.gradients(loss, &[draw]).expect_err("no rule");
-        assert!(matches!(error, Error::NoGradient { op: "random" }), "{error}");
+        assert!(
+            matches!(error, Error::NoGradient { op: "random" }),
+            "{error}"
+        );
     }
 
     /// At a kink and at a pole the rule and the differences disagree.

@@ -75,8 +75,9 @@ pub fn close(twin: Twin, k: f64) -> Judge {
     Box::new(move |found| {
         let bound = k * f64::from(f32::EPSILON);
         let mut worst = Measure::new(0.0, bound);
-        for (i, (&f, (&v, &m))) in
-            (found.iter()).zip(twin.value.iter().zip(&twin.magnitude)).enumerate()
+        for (i, (&f, (&v, &m))) in (found.iter())
+            .zip(twin.value.iter().zip(&twin.magnitude))
+            .enumerate()
         {
             let error = match (f64::from(f) - v).abs() {
                 e if e == 0.0 => 0.0,
@@ -292,7 +293,10 @@ pub fn run(gpu: &Gpu, lowered: &Lowered, problem: &Problem) -> Result<Measure> {
         }
     }
     if judged < problem.judges.len() {
-        return Ok(Measure::failed(0.0, "no launch writes what the check judges"));
+        return Ok(Measure::failed(
+            0.0,
+            "no launch writes what the check judges",
+        ));
     }
     Ok(worst)
 }
@@ -320,12 +324,14 @@ fn dispatch<'a>(
             uniform.as_entire_binding()
         } else {
             let mut bound = launch.bindings.iter();
-            let (_, slot) = bound.find(|(name, _)| *name == binding.name).ok_or_else(|| {
-                Error::Shader(format!(
-                    "{} binds '{}', which its kernel does not supply",
-                    launch.path, binding.name
-                ))
-            })?;
+            let (_, slot) = bound
+                .find(|(name, _)| *name == binding.name)
+                .ok_or_else(|| {
+                    Error::Shader(format!(
+                        "{} binds '{}', which its kernel does not supply",
+                        launch.path, binding.name
+                    ))
+                })?;
             if binding.class != (BindingClass::Storage { read_only: true }) {
                 writable.push(slot);
             }

@@ -147,10 +147,7 @@ impl Check {
         }
     }
 
-    fn new(
-        name: impl Into<String>,
-        body: impl Fn(&Context) -> Result<Measure> + 'static,
-    ) -> Self {
+    fn new(name: impl Into<String>, body: impl Fn(&Context) -> Result<Measure> + 'static) -> Self {
         Check {
             name: name.into(),
             method: Method::Other(Box::new(body)),
@@ -167,11 +164,11 @@ impl Check {
 
     fn measure(&self, context: &Context) -> Result<Measure> {
         match &self.method {
-            Method::Kernel(cases) => {
-                cases.iter().try_fold(Measure::new(0.0, 0.0), |worst, case| {
+            Method::Kernel(cases) => cases
+                .iter()
+                .try_fold(Measure::new(0.0, 0.0), |worst, case| {
                     Ok(worst.worse(case.measure(context.gpu, context.seed)?))
-                })
-            }
+                }),
             Method::Other(body) => body(context),
         }
     }
@@ -184,7 +181,9 @@ impl Check {
             .unwrap_or_else(|e| Measure::failed(0.0, e.to_string()));
         let pass = measure.pass();
         let seed = context.seed;
-        let note = measure.note.unwrap_or_else(|| "the bound is exceeded".into());
+        let note = measure
+            .note
+            .unwrap_or_else(|| "the bound is exceeded".into());
         Row {
             name: self.name.clone(),
             error: measure.error,

@@ -37,7 +37,9 @@ pub(super) fn checks() -> Vec<Check> {
         let make = Rc::new(make);
         let row = |part: &str, measure: fn(&Context, &Entry) -> Result<Measure>| {
             let make = make.clone();
-            Check::new(format!("operator/{name}/{part}"), move |c| measure(c, &make()))
+            Check::new(format!("operator/{name}/{part}"), move |c| {
+                measure(c, &make())
+            })
         };
         checks.push(row("adjointness", adjointness));
         checks.push(row("matrix", |c, e| against_matrix(c, e, false)));
@@ -70,7 +72,10 @@ fn against_matrix(context: &Context, entry: &Entry, transposed: bool) -> Result<
     let plan = Plan::compile(&tape, &[output], &context.store(), Options::default())?;
     plan.run(&[("x", &x)])?;
     let expected = product(&entry.matrix, &wide(&x), domain.elements(), transposed);
-    Ok(Measure::new(relative_error(&plan.read(output)?, &expected), 1e-5))
+    Ok(Measure::new(
+        relative_error(&plan.read(output)?, &expected),
+        1e-5,
+    ))
 }
 
 /// `A x`, or `A^T x`, for a row-major matrix with `columns` columns.

@@ -22,9 +22,15 @@ pub(super) fn checks() -> Vec<Check> {
         Check::new("plan/views", |c| compare(c, "views", views)),
         Check::new("plan/recompute", |c| compare(c, "recompute", recompute)),
         Check::new("plan/adam", |c| compare(c, "adam", adam_steps)),
-        Check::new("plan/network/C1", |c| compare(c, "C1", |n| network(Group::cyclic(1), n))),
-        Check::new("plan/network/C4", |c| compare(c, "C4", |n| network(Group::cyclic(4), n))),
-        Check::new("plan/network/D4", |c| compare(c, "D4", |n| network(Group::dihedral(4), n))),
+        Check::new("plan/network/C1", |c| {
+            compare(c, "C1", |n| network(Group::cyclic(1), n))
+        }),
+        Check::new("plan/network/C4", |c| {
+            compare(c, "C4", |n| network(Group::cyclic(4), n))
+        }),
+        Check::new("plan/network/D4", |c| {
+            compare(c, "D4", |n| network(Group::dihedral(4), n))
+        }),
     ]
 }
 
@@ -126,7 +132,10 @@ fn compare(
         }
     }
     let mut worst = Measure::new(0.0, BOUND);
-    let replays = program.schedule.as_ref().map_or(2, |(_, values)| values.len());
+    let replays = program
+        .schedule
+        .as_ref()
+        .map_or(2, |(_, values)| values.len());
     for replay in 0..replays {
         if let Some((name, values)) = &program.schedule {
             plan.write(name, &values[replay])?;
@@ -153,7 +162,9 @@ fn compare(
 }
 
 fn feeds(leaves: &[(Leaf, Vec<f32>)]) -> Feeds {
-    let pairs = leaves.iter().map(|(leaf, values)| (leaf.name.clone(), wide(values)));
+    let pairs = leaves
+        .iter()
+        .map(|(leaf, values)| (leaf.name.clone(), wide(values)));
     pairs.collect()
 }
 
@@ -327,7 +338,10 @@ fn network(group: Group, noise: &mut Noise) -> Result<Program> {
     let mut program = Program::new(tape, vec![u, loss, gradient, new]);
     let zeros = vec![0.0; parameters.flat().elements()];
     program.given = vec![
-        (Parameters::STATE.into(), random_parameters(parameters, noise)),
+        (
+            Parameters::STATE.into(),
+            random_parameters(parameters, noise),
+        ),
         ("m".into(), zeros.clone()),
         ("v".into(), zeros),
     ];

@@ -75,7 +75,14 @@ mod tests {
         let (mut theta, mut m, mut v) = ([0.0; 3], [0.0; 3], [0.0; 3]);
         let grad = [1e-3, -7.0, 250.0];
         let first = rates(1e-4, [0.9, 0.999], 1);
-        step(&mut theta, &mut m, &mut v, &grad, first, [0.9, 0.999, 1e-12]);
+        step(
+            &mut theta,
+            &mut m,
+            &mut v,
+            &grad,
+            first,
+            [0.9, 0.999, 1e-12],
+        );
         assert_close(&theta, &[-1e-4, 1e-4, -1e-4], 1e-12);
     }
 }

@@ -71,7 +71,11 @@ pub fn pack(w: &[f64], ws: Shape, block: usize) -> Vec<f64> {
                 for dc in 0..columns {
                     for o in first..first + block {
                         let inside = o < outputs;
-                        packed.push(if inside { w[offset(ws, [o, i, dr, dc])] } else { 0.0 });
+                        packed.push(if inside {
+                            w[offset(ws, [o, i, dr, dc])]
+                        } else {
+                            0.0
+                        });
                     }
                 }
             }

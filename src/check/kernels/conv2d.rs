@@ -10,8 +10,16 @@ use crate::reference::{Twin, conv2d as twin, layout};
 use crate::shape::{Padding, Shape, Window};
 
 /// Sizes and strides that every algorithm is tried with.
-const WINDOWS: [(usize, usize); 8] =
-    [(1, 1), (3, 1), (5, 1), (7, 1), (1, 2), (3, 2), (5, 2), (7, 2)];
+const WINDOWS: [(usize, usize); 8] = [
+    (1, 1),
+    (3, 1),
+    (5, 1),
+    (7, 1),
+    (1, 2),
+    (3, 2),
+    (5, 2),
+    (7, 2),
+];
 
 pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     let small = |broadcast| Tile {
@@ -34,19 +42,38 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     // Every window with the small ones; the large ones, which take long to compile, with 3x3.
     family(&mut checks, "readable", Algorithm::Readable, &WINDOWS);
     family(&mut checks, "tiled", plain, &WINDOWS);
-    family(&mut checks, "uneven", Algorithm::Tiled(uneven, small_weight(None)), &[(3, 1)]);
+    family(
+        &mut checks,
+        "uneven",
+        Algorithm::Tiled(uneven, small_weight(None)),
+        &[(3, 1)],
+    );
     if let Some(lanes) = capabilities.subgroup.filter(|s| (4..=64).contains(s)) {
         let spread = Algorithm::Tiled(small(Some(lanes)), small_weight(Some(lanes)));
         family(&mut checks, "subgroup", spread, &WINDOWS);
     }
     let default = Algorithm::default_for(capabilities);
     family(&mut checks, "default", default, &[(3, 1)]);
-    for (name, algorithm) in [("readable", Algorithm::Readable), ("tiled", plain), ("default", default)] {
-        let fused = |kind| Padding::ALL.map(|p| case(kind, algorithm, SHAPES[2], window(3, 1, p), true));
-        checks.push(Check::kernel(format!("conv2d/forward/{name}/fused"), fused(Kind::Forward)));
-        checks.push(Check::kernel(format!("conv2d/input_gradient/{name}/fused"), fused(Kind::Input)));
+    for (name, algorithm) in [
+        ("readable", Algorithm::Readable),
+        ("tiled", plain),
+        ("default", default),
+    ] {
+        let fused =
+            |kind| Padding::ALL.map(|p| case(kind, algorithm, SHAPES[2], window(3, 1, p), true));
+        checks.push(Check::kernel(
+            format!("conv2d/forward/{name}/fused"),
+            fused(Kind::Forward),
+        ));
+        checks.push(Check::kernel(
+            format!("conv2d/input_gradient/{name}/fused"),
+            fused(Kind::Input),
+        ));
     }
-    checks.push(Check::kernel("conv2d/pack", [(5, 7, 3), (4, 4, 1), (17, 3, 5)].map(pack)));
+    checks.push(Check::kernel(
+        "conv2d/pack",
+        [(5, 7, 3), (4, 4, 1), (17, 3, 5)].map(pack),
+    ));
     checks
 }
 
@@ -79,18 +106,16 @@ enum Kind {
 }
 
 /// One row for each of forward, input gradient and weight gradient, and each padding.
-fn family(
-    checks: &mut Vec<Check>,
-    name: &str,
-    algorithm: Algorithm,
-    windows: &[(usize, usize)],
-) {
+fn family(checks: &mut Vec<Check>, name: &str, algorithm: Algorithm, windows: &[(usize, usize)]) {
     for (kind, part) in [
         (Kind::Forward, "forward"),
         (Kind::Input, "input_gradient"),
         (Kind::Weight, "weight_gradient"),
     ] {
-        for (padding, pad) in Padding::ALL.into_iter().zip(["zero", "replicate", "circular"]) {
+        for (padding, pad) in Padding::ALL
+            .into_iter()
+            .zip(["zero", "replicate", "circular"])
+        {
             let cases = windows.iter().flat_map(|&(size, stride)| {
                 let window = window(size, stride, padding);
                 SHAPES.map(|shapes| case(kind, algorithm, shapes, window, false))
@@ -126,13 +151,21 @@ fn case(
         Kind::Input => xs,
         Kind::Weight => ws,
     };
-    let chain = if fused { epilogue(output) } else { Chain::none() };
+    let chain = if fused {
+        epilogue(output)
+    } else {
+        Chain::none()
+    };
     let lowered = match kind {
         Kind::Forward => conv2d::forward(xs, ws, window, &chain, algorithm),
         Kind::Input => conv2d::input_gradient(ys, ws, window, xs, &chain, algorithm),
         Kind::Weight => conv2d::weight_gradient(xs, ys, window, algorithm),
     };
-    let Window { size, stride, padding } = window;
+    let Window {
+        size,
+        stride,
+        padding,
+    } = window;
     let label = format!("{kind:?} {xs} with {ws}, {size}x{size} stride {stride} {padding:?}");
     Case::new(label, lowered, move |noise| {
         let (x, w) = (noise.signed(xs.elements()), noise.signed(ws.elements()));
@@ -216,7 +249,11 @@ fn pack((outputs, inputs, size): (usize, usize, usize)) -> Case {
         Algorithm::Tiled(tile, weight),
     );
     let packing = Lowered {
-        launches: lowered.launches.into_iter().filter(|l| l.path == "conv/pack.wgsl").collect(),
+        launches: lowered
+            .launches
+            .into_iter()
+            .filter(|l| l.path == "conv/pack.wgsl")
+            .collect(),
         scratch: lowered.scratch,
     };
     Case::new(format!("pack {ws}"), packing, move |noise| {

@@ -80,7 +80,13 @@ impl Domain {
         match self {
             // Multiples of 1/8 half of the time, so that zeros and ties occur.
             Domain::Line => (noise.range(len, -4.0, 4.0).iter().enumerate())
-                .map(|(i, x)| if i % 2 == 0 { (x * 8.0).round() / 8.0 } else { *x })
+                .map(|(i, x)| {
+                    if i % 2 == 0 {
+                        (x * 8.0).round() / 8.0
+                    } else {
+                        *x
+                    }
+                })
                 .collect(),
             Domain::Positive => noise.range(len, 0.01, 100.0),
             Domain::NonZero => noise.apart_from_zero(len, 0.1, 4.0),
@@ -140,24 +146,35 @@ fn binary(f: Binary, domain: Domain, a_shape: Shape, b_shape: Shape) -> Case {
         operands: vec![a_shape, b_shape],
     };
     let lowered = elementwise::evaluate(&chain, shape);
-    Case::new(format!("{f:?} {a_shape} {b_shape}"), lowered, move |noise| {
-        let a = domain.sample(noise, a_shape.elements());
-        let b = domain.sample(noise, b_shape.elements());
-        let x = layout::broadcast(&wide(&a), a_shape, shape);
-        let y = layout::broadcast(&wide(&b), b_shape, shape);
-        let pairs = || x.iter().zip(&y);
-        let value = pairs().map(|(&a, &b)| f.apply(a, b)).collect();
-        let magnitude = pairs().map(|(&a, &b)| binary_allowance(f, a, b)).collect();
-        let judge = close(Twin { value, magnitude }, 1.0);
-        Problem::new(vec![a, b], shape.elements(), judge)
-    })
+    Case::new(
+        format!("{f:?} {a_shape} {b_shape}"),
+        lowered,
+        move |noise| {
+            let a = domain.sample(noise, a_shape.elements());
+            let b = domain.sample(noise, b_shape.elements());
+            let x = layout::broadcast(&wide(&a), a_shape, shape);
+            let y = layout::broadcast(&wide(&b), b_shape, shape);
+            let pairs = || x.iter().zip(&y);
+            let value = pairs().map(|(&a, &b)| f.apply(a, b)).collect();
+            let magnitude = pairs().map(|(&a, &b)| binary_allowance(f, a, b)).collect();
+            let judge = close(Twin { value, magnitude }, 1.0);
+            Problem::new(vec![a, b], shape.elements(), judge)
+        },
+    )
 }
 
 /// Six operands, one of them used twice, and intermediate results used twice:
 /// `|a b - c| / (d d + 1) + leaky(e) - f`.
 fn chain() -> Case {
     use Source::{Operand, Stage as At};
-    let shapes = [FULL, BROADCAST[1], BROADCAST[2], FULL, BROADCAST[5], Shape::SCALAR];
+    let shapes = [
+        FULL,
+        BROADCAST[1],
+        BROADCAST[2],
+        FULL,
+        BROADCAST[5],
+        Shape::SCALAR,
+    ];
     let chain = Chain {
         stages: vec![
             Stage::Binary(Binary::Mul, Operand(0), Operand(1)),

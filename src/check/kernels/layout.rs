@@ -8,7 +8,8 @@ use crate::shape::{GridSymmetry, Shape};
 
 pub(super) fn checks() -> Vec<Check> {
     let shapes = [Shape::new(2, 3, 5, 7), Shape::new(1, 6, 17, 13)];
-    let each = |case: &dyn Fn(Shape) -> Vec<Case>| shapes.into_iter().flat_map(case).collect::<Vec<_>>();
+    let each =
+        |case: &dyn Fn(Shape) -> Vec<Case>| shapes.into_iter().flat_map(case).collect::<Vec<_>>();
     vec![
         Check::kernel("layout/copy", [1, 255, 256, 257, 4099].map(copy)),
         Check::kernel("layout/transpose", each(&transposes)),
@@ -36,7 +37,12 @@ fn case(
 
 fn copy(len: usize) -> Case {
     let shape = Shape::vector(len);
-    case(format!("copy {len}"), layout::copy(shape), shape, <[f64]>::to_vec)
+    case(
+        format!("copy {len}"),
+        layout::copy(shape),
+        shape,
+        <[f64]>::to_vec,
+    )
 }
 
 fn transposes(xs: Shape) -> Vec<Case> {
@@ -84,11 +90,20 @@ fn pads(xs: Shape) -> Vec<Case> {
 /// `repeated` has a bit for every axis that is repeated.
 fn broadcast(repeated: usize) -> Case {
     let out = Shape::new(2, 3, 11, 7);
-    let kept = |axis: usize| if repeated >> axis & 1 == 1 { 1 } else { out.0[axis] };
+    let kept = |axis: usize| {
+        if repeated >> axis & 1 == 1 {
+            1
+        } else {
+            out.0[axis]
+        }
+    };
     let xs = Shape(std::array::from_fn(kept));
-    case(format!("broadcast {xs}"), layout::broadcast(xs, out), xs, move |x| {
-        twin::broadcast(x, xs, out)
-    })
+    case(
+        format!("broadcast {xs}"),
+        layout::broadcast(xs, out),
+        xs,
+        move |x| twin::broadcast(x, xs, out),
+    )
 }
 
 fn concats(xs: Shape) -> Vec<Case> {

@@ -13,7 +13,14 @@ pub(super) fn checks() -> Vec<Check> {
         let letter = |transposed: bool| if transposed { 't' } else { 'n' };
         let name = format!("matmul/{}{}", letter(a), letter(b));
         // Around the 4 x 4 tile and the 32-term block.
-        let extents = [[1, 1, 1], [3, 1, 5], [4, 4, 4], [5, 33, 3], [17, 32, 13], [64, 97, 31]];
+        let extents = [
+            [1, 1, 1],
+            [3, 1, 5],
+            [4, 4, 4],
+            [5, 33, 3],
+            [17, 32, 13],
+            [64, 97, 31],
+        ];
         let sizes = extents.map(|e| product([2, 3], [2, 3], e, a, b));
         let batches = [[[1, 1], [2, 3]], [[2, 3], [1, 1]], [[2, 1], [1, 3]]];
         let broadcast = batches.map(|[x, y]| product(x, y, [6, 7, 5], a, b));
@@ -31,7 +38,13 @@ fn product(
     transpose_a: bool,
     transpose_b: bool,
 ) -> Case {
-    let shape = |n, c, h, w, turn| if turn { Shape::new(n, c, w, h) } else { Shape::new(n, c, h, w) };
+    let shape = |n, c, h, w, turn| {
+        if turn {
+            Shape::new(n, c, w, h)
+        } else {
+            Shape::new(n, c, h, w)
+        }
+    };
     let a_shape = shape(an, ac, rows, inner, transpose_a);
     let b_shape = shape(bn, bc, inner, columns, transpose_b);
     let out = Shape::new(an.max(bn), ac.max(bc), rows, columns);
@@ -57,7 +70,9 @@ fn product(
 fn step(len: usize) -> Case {
     let constants = AdamConstants::default();
     let lowered = adam::step(constants, len);
-    Case::new(format!("adam {len}"), lowered, move |noise| step_problem(noise, constants, len))
+    Case::new(format!("adam {len}"), lowered, move |noise| {
+        step_problem(noise, constants, len)
+    })
 }
 
 fn step_problem(noise: &mut Noise, constants: AdamConstants, len: usize) -> Problem {

@@ -10,13 +10,19 @@ use crate::shape::Shape;
 pub(super) fn checks() -> Vec<Check> {
     let lengths = [1, 63, 64, 65, 4099];
     vec![
-        Check::kernel("random/uniform", lengths.map(|n| elements(Distribution::Uniform, n))),
+        Check::kernel(
+            "random/uniform",
+            lengths.map(|n| elements(Distribution::Uniform, n)),
+        ),
         // More workgroups than one dimension of a dispatch holds.
         Check::kernel(
             "random/uniform/65537-workgroups",
             [elements(Distribution::Uniform, 65_536 * 64 + 1)],
         ),
-        Check::kernel("random/normal", lengths.map(|n| elements(Distribution::Normal, n))),
+        Check::kernel(
+            "random/normal",
+            lengths.map(|n| elements(Distribution::Normal, n)),
+        ),
         Check::kernel("random/normal/moments", [normal_moments()]),
         Check::kernel("random/poisson/twin", [poisson("twin", agreement)]),
         Check::kernel("random/poisson/moments", [poisson("moments", moments)]),
@@ -64,7 +70,10 @@ const NORMAL: f64 = 6.0 / 2048.0 + 1.0 / 1024.0;
 
 fn normal(expected: Vec<f64>) -> Judge {
     Box::new(move |found| {
-        let differences = found.iter().zip(&expected).map(|(&f, e)| (f64::from(f) - e).abs());
+        let differences = found
+            .iter()
+            .zip(&expected)
+            .map(|(&f, e)| (f64::from(f) - e).abs());
         Measure::new(differences.fold(0.0, nan_max), NORMAL)
     })
 }
@@ -75,7 +84,12 @@ const SIGMAS: f64 = 6.0;
 fn normal_moments() -> Case {
     let len = 1 << 16;
     let key = fixed("normal moments");
-    let lowered = random::draw(Distribution::Normal, key.seed, key.stream, Shape::vector(len));
+    let lowered = random::draw(
+        Distribution::Normal,
+        key.seed,
+        key.stream,
+        Shape::vector(len),
+    );
     Case::new("normal moments", lowered, move |noise| {
         let number = noise.below(1 << 24);
         let judge: Judge = Box::new(|x| {
@@ -105,7 +119,12 @@ const EACH: usize = 8192;
 fn poisson(label: &'static str, judge: fn(&[f32], &[f64]) -> Measure) -> Case {
     let len = MEANS.len() * EACH;
     let key = fixed(label);
-    let lowered = random::draw(Distribution::Poisson, key.seed, key.stream, Shape::vector(len));
+    let lowered = random::draw(
+        Distribution::Poisson,
+        key.seed,
+        key.stream,
+        Shape::vector(len),
+    );
     Case::new(format!("poisson {label}"), lowered, move |noise| {
         let number = noise.below(1 << 24);
         // Means alternate, so that neighbouring threads take different paths.
@@ -137,7 +156,11 @@ fn moments(found: &[f32], _: &[f64]) -> Measure {
         let x: Vec<f32> = found.iter().skip(k).step_by(MEANS.len()).copied().collect();
         let m = f64::from(mean);
         let error = if mean == 0.0 {
-            if x.iter().all(|&x| x == 0.0) { 0.0 } else { f64::INFINITY }
+            if x.iter().all(|&x| x == 0.0) {
+                0.0
+            } else {
+                f64::INFINITY
+            }
         } else {
             standard_errors(&x, m, m, m + 2.0 * m * m)
         };

@@ -24,9 +24,15 @@ fn geometries() -> Vec<(&'static str, ParallelBeam, usize)> {
         angles: angles.to_vec(),
         ..ParallelBeam::equispaced(size, 0.36, 1, bins)
     };
-    let all_around = [-2.9, -1.6, -FRAC_PI_4, 0.0, 0.7, FRAC_PI_2, 2.0, PI, 4.0, 6.2];
+    let all_around = [
+        -2.9, -1.6, -FRAC_PI_4, 0.0, 0.7, FRAC_PI_2, 2.0, PI, 4.0, 6.2,
+    ];
     vec![
-        ("square", ParallelBeam::equispaced([37, 37], 0.36, 23, 59), 2),
+        (
+            "square",
+            ParallelBeam::equispaced([37, 37], 0.36, 23, 59),
+            2,
+        ),
         (
             "wide-offset",
             ParallelBeam {
@@ -45,8 +51,16 @@ fn geometries() -> Vec<(&'static str, ParallelBeam, usize)> {
         ),
         ("one-view-45", with_angles([16, 16], 23, &[FRAC_PI_4]), 1),
         ("one-view-90", with_angles([16, 17], 24, &[FRAC_PI_2]), 1),
-        ("few-bins", ParallelBeam::equispaced([24, 24], 0.36, 9, 5), 1),
-        ("many-bins", ParallelBeam::equispaced([12, 13], 0.36, 9, 199), 1),
+        (
+            "few-bins",
+            ParallelBeam::equispaced([24, 24], 0.36, 9, 5),
+            1,
+        ),
+        (
+            "many-bins",
+            ParallelBeam::equispaced([12, 13], 0.36, 9, 199),
+            1,
+        ),
         ("one-pixel", ParallelBeam::equispaced([1, 1], 0.36, 7, 3), 2),
     ]
 }
@@ -57,8 +71,15 @@ fn case(label: &str, beam: ParallelBeam, batch: usize, transposed: bool) -> Case
         true => ray_transform::adjoint(&beam, batch),
     };
     Case::new(label, lowered, move |noise| {
-        let (image, sinogram) = (beam.image(batch).elements(), beam.sinogram(batch).elements());
-        let (from, to) = if transposed { (sinogram, image) } else { (image, sinogram) };
+        let (image, sinogram) = (
+            beam.image(batch).elements(),
+            beam.sinogram(batch).elements(),
+        );
+        let (from, to) = if transposed {
+            (sinogram, image)
+        } else {
+            (image, sinogram)
+        };
         let x = noise.signed(from);
         let mut twin = match transposed {
             false => twin::forward(&wide(&x), batch, &beam),
@@ -81,7 +102,10 @@ fn magnitude(x: &[f64], batch: usize, beam: &ParallelBeam, transposed: bool) -> 
         let joseph = beam.joseph_view(view);
         for row in 0..beam.rows {
             for column in 0..beam.columns {
-                let (r, c) = (row as f64 - centre(beam.rows), column as f64 - centre(beam.columns));
+                let (r, c) = (
+                    row as f64 - centre(beam.rows),
+                    column as f64 - centre(beam.columns),
+                );
                 let (line, across) = if joseph.along_rows { (r, c) } else { (c, r) };
                 for bin in 0..beam.bins {
                     let q = bin as f64 - centre(beam.bins);
@@ -92,7 +116,11 @@ fn magnitude(x: &[f64], batch: usize, beam: &ParallelBeam, transposed: bool) -> 
                     let (pixel, ray) = (row * beam.columns + column, view * beam.bins + bin);
                     for n in 0..batch {
                         let (pixel, ray) = (n * pixels + pixel, n * rays + ray);
-                        let (from, to) = if transposed { (ray, pixel) } else { (pixel, ray) };
+                        let (from, to) = if transposed {
+                            (ray, pixel)
+                        } else {
+                            (pixel, ray)
+                        };
                         sums[to] += joseph.weight * x[from].abs();
                     }
                 }
@@ -119,7 +147,9 @@ fn no_cancelled_noise(twin: &mut Twin) {
 fn roundings(beam: &ParallelBeam, transposed: bool) -> f64 {
     let extent = beam.rows.max(beam.columns) as f64;
     let views = 0..beam.angles.len();
-    let shift = views.map(|v| beam.joseph_view(v).shift.abs()).fold(0.0, f64::max);
+    let shift = views
+        .map(|v| beam.joseph_view(v).shift.abs())
+        .fold(0.0, f64::max);
     let sum = if transposed {
         let reach = 2.0 * beam.pixel / beam.bin_width + 1.0;
         beam.angles.len() as f64 + reach
