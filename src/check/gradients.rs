@@ -2,7 +2,7 @@
 //! the rules of what the rules record: second derivatives.
 
 use super::harness::{Noise, wide};
-use super::{Check, Context, Measure};
+use super::{Check, Measure};
 use crate::error::Result;
 use crate::shape::{GridSymmetry, Padding, ParallelBeam, Shape, Window};
 use crate::tape::gradcheck::gradient_error;
@@ -75,7 +75,7 @@ impl Graph {
     }
 }
 
-type Record = Box<dyn Fn(&mut Graph) -> Result<Var>>;
+type Record = Box<dyn Fn(&mut Graph) -> Result<Var> + Send + Sync>;
 
 fn record(seed: u64, name: &str, body: &Record) -> Result<(Graph, Var)> {
     let mut graph = Graph {
@@ -89,14 +89,14 @@ fn record(seed: u64, name: &str, body: &Record) -> Result<(Graph, Var)> {
     Ok((graph, loss))
 }
 
-fn first(context: &Context, name: &str, body: &Record) -> Result<Measure> {
-    let (graph, loss) = record(context.seed, name, body)?;
+fn first(seed: u64, name: &str, body: &Record) -> Result<Measure> {
+    let (graph, loss) = record(seed, name, body)?;
     error(&graph, loss)
 }
 
 /// The gradients' own score, differentiated again.
-fn second(context: &Context, name: &str, body: &Record) -> Result<Measure> {
-    let (mut graph, loss) = record(context.seed, name, body)?;
+fn second(seed: u64, name: &str, body: &Record) -> Result<Measure> {
+    let (mut graph, loss) = record(seed, name, body)?;
     let inputs: Vec<Var> = graph.inputs.iter().map(|i| i.0).collect();
     let gradients = graph.tape.gradients(loss, &inputs)?;
     let mut total = graph.score(gradients[0])?;
@@ -117,13 +117,11 @@ fn error(graph: &Graph, loss: Var) -> Result<Measure> {
 
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
-    type Order = fn(&Context, &str, &Record) -> Result<Measure>;
+    type Order = fn(u64, &str, &Record) -> Result<Measure>;
     for (order, measure) in [("first", first as Order), ("second", second)] {
         for (name, body) in graphs() {
             let row = format!("gradient/{order}/{name}");
-            checks.push(Check::new(row, move |context| {
-                measure(context, &name, &body)
-            }));
+            checks.push(Check::host(row, move |seed| measure(seed, &name, &body)));
         }
     }
     checks
@@ -210,14 +208,14 @@ fn graphs() -> Vec<(String, Record)> {
         );
     }
     for padding in Padding::ALL {
-        for (size, stride) in [(3, 1), (3, 2), (5, 1), (1, 2)] {
+        for (size, stride) in [(3, 1), (3, 2), (5, 1)] {
             let window = Window {
                 size,
                 stride,
                 padding,
             };
-            let (xs, ws) = (Shape::new(2, 2, 4, 3), Shape::new(3, 2, size, size));
-            let ys = window.output(xs, 3);
+            let (xs, ws) = (Shape::new(2, 1, 4, 3), Shape::new(2, 1, size, size));
+            let ys = window.output(xs, 2);
             let name =
                 |op: &str| format!("{op}/{padding:?}/{size}x{size}/stride{stride}").to_lowercase();
             add(

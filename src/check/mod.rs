@@ -18,6 +18,8 @@ use crate::kernels::{Capabilities, Launch};
 use crate::shader::Variant;
 use crate::tape::plan::Store;
 use harness::Case;
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc};
 
 /// One line of the table.
 #[derive(Clone, PartialEq, Debug, serde::Serialize)]
@@ -123,15 +125,17 @@ impl Context<'_> {
     }
 }
 
-type Body = Box<dyn Fn(&Context) -> Result<Measure>>;
-
 /// How a row is measured.
 enum Method {
     /// Cases of one kernel; the worst counts.
     Kernel(Vec<Case>),
-    /// Anything else.
-    Other(Body),
+    /// Anything else on the device.
+    Device(Box<dyn Fn(&Context) -> Result<Measure>>),
+    /// On the host alone, from a seed.
+    Host(HostMethod),
 }
+
+type HostMethod = Arc<dyn Fn(u64) -> Result<Measure> + Send + Sync>;
 
 /// One row to be.
 struct Check {
@@ -150,14 +154,24 @@ impl Check {
     fn new(name: impl Into<String>, body: impl Fn(&Context) -> Result<Measure> + 'static) -> Self {
         Check {
             name: name.into(),
-            method: Method::Other(Box::new(body)),
+            method: Method::Device(Box::new(body)),
+        }
+    }
+
+    fn host(
+        name: impl Into<String>,
+        body: impl Fn(u64) -> Result<Measure> + Send + Sync + 'static,
+    ) -> Self {
+        Check {
+            name: name.into(),
+            method: Method::Host(Arc::new(body)),
         }
     }
 
     fn launches(&self) -> impl Iterator<Item = &Launch> {
         let cases = match &self.method {
             Method::Kernel(cases) => cases.as_slice(),
-            Method::Other(_) => &[],
+            Method::Device(_) | Method::Host(_) => &[],
         };
         cases.iter().flat_map(|c| &c.lowered.launches)
     }
@@ -169,13 +183,15 @@ impl Check {
                 .try_fold(Measure::new(0.0, 0.0), |worst, case| {
                     Ok(worst.worse(case.measure(context.gpu, context.seed)?))
                 }),
-            Method::Other(body) => body(context),
+            Method::Device(body) => body(context),
+            Method::Host(body) => body(context.seed),
         }
     }
 
-    /// A kernel or device that fails is a failed row, so that the others are still seen.
-    fn row(&self, context: &Context) -> Row {
-        let measured = self.measure(context);
+    /// The row, from what the host has measured early or measured now. A kernel or device that
+    /// fails is a failed row, so that the others are still seen.
+    fn row(&self, context: &Context, early: Option<Result<Measure>>) -> Row {
+        let measured = early.unwrap_or_else(|| self.measure(context));
         let faultless = context.gpu.check_fault();
         let measure = (measured.and_then(|m| faultless.map(|()| m)))
             .unwrap_or_else(|e| Measure::failed(0.0, e.to_string()));
@@ -259,10 +275,15 @@ pub fn run_seeded(
         }
     }
     let context = Context { gpu, seed };
+    let host = HostRows::start(&checks, seed);
     let mut rows = Vec::with_capacity(checks.len());
-    // Compiling dominates on software adapters: all cores compile a batch, then its rows run. What
-    // does not compile fails again, with its name, in its row.
-    for batch in checks.chunks(BATCH) {
+    // All cores compile a batch, then its rows run. What does not compile fails again, with its
+    // name, in its row.
+    for (first, batch) in checks
+        .chunks(BATCH)
+        .enumerate()
+        .map(|(i, b)| (BATCH * i, b))
+    {
         let wanted: Vec<(&'static str, Variant, Trust)> = (batch.iter())
             .flat_map(Check::launches)
             .map(|l| (l.path, l.variant.clone(), l.trust))
@@ -270,13 +291,44 @@ pub fn run_seeded(
         if let Err(e) = gpu.compile_all(&wanted) {
             log::warn!("check: {e}");
         }
-        for check in batch {
-            let row = check.row(&context);
+        for (i, check) in batch.iter().enumerate() {
+            let row = check.row(&context, host.take(first + i));
             progress(&row);
             rows.push(row);
         }
     }
     Ok(rows)
+}
+
+/// The host's rows, measured on a thread of their own while the device works.
+struct HostRows(HashMap<usize, mpsc::Receiver<Result<Measure>>>);
+
+impl HostRows {
+    fn start(checks: &[Check], seed: u64) -> Self {
+        let mut receivers = HashMap::new();
+        let mut jobs = Vec::new();
+        for (i, check) in checks.iter().enumerate() {
+            if let Method::Host(body) = &check.method {
+                let (sender, receiver) = mpsc::channel();
+                receivers.insert(i, receiver);
+                jobs.push((body.clone(), sender));
+            }
+        }
+        std::thread::spawn(move || {
+            for (body, sender) in jobs {
+                // Nobody waits any more when the run was given up.
+                if sender.send(body(seed)).is_err() {
+                    return;
+                }
+            }
+        });
+        HostRows(receivers)
+    }
+
+    /// What row `i` came to, if it is one of the host's and its thread did not panic.
+    fn take(&self, i: usize) -> Option<Result<Measure>> {
+        self.0.get(&i)?.recv().ok()
+    }
 }
 
 /// Rows whose pipelines are compiled together.

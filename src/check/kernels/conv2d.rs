@@ -9,66 +9,98 @@ use crate::reference::elementwise::{Binary, Unary};
 use crate::reference::{Twin, conv2d as twin, layout};
 use crate::shape::{Padding, Shape, Window};
 
-/// Sizes and strides that every algorithm is tried with.
-const WINDOWS: [(usize, usize); 8] = [
-    (1, 1),
-    (3, 1),
-    (5, 1),
-    (7, 1),
-    (1, 2),
-    (3, 2),
-    (5, 2),
-    (7, 2),
-];
+/// Size and stride.
+type WindowSize = (usize, usize);
+
+/// What an algorithm is tried with. A tiled kernel is compiled anew for every window, and for the
+/// weight gradient for every shape, so it gets fewer of both; the large tiles, which take seconds
+/// to compile on a software adapter, get one.
+struct Trial {
+    name: &'static str,
+    algorithm: Algorithm,
+    windows: &'static [WindowSize],
+    shapes: &'static [(Shape, usize)],
+    paddings: &'static [Padding],
+}
 
 pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
-    let small = |broadcast| Tile {
-        channels: 4,
-        pixels: 4,
-        broadcast,
+    let small = |broadcast| {
+        let tile = Tile {
+            channels: 4,
+            pixels: 4,
+            broadcast,
+        };
+        let weight = WeightTile {
+            outputs: 2,
+            inputs: 1,
+            subgroup: broadcast,
+        };
+        Algorithm::Tiled(tile, weight)
     };
-    let small_weight = |subgroup| WeightTile {
-        outputs: 2,
-        inputs: 1,
-        subgroup,
-    };
-    let uneven = Tile {
-        channels: 3,
-        pixels: 5,
-        broadcast: None,
-    };
-    let plain = Algorithm::Tiled(small(None), small_weight(None));
-    let mut checks = Vec::new();
-    // Every window with the small ones; the large ones, which take long to compile, with 3x3.
-    family(&mut checks, "readable", Algorithm::Readable, &WINDOWS);
-    family(&mut checks, "tiled", plain, &WINDOWS);
-    family(
-        &mut checks,
-        "uneven",
-        Algorithm::Tiled(uneven, small_weight(None)),
-        &[(3, 1)],
-    );
-    if let Some(lanes) = capabilities.subgroup.filter(|s| (4..=64).contains(s)) {
-        let spread = Algorithm::Tiled(small(Some(lanes)), small_weight(Some(lanes)));
-        family(&mut checks, "subgroup", spread, &WINDOWS);
-    }
-    let default = Algorithm::default_for(capabilities);
-    family(&mut checks, "default", default, &[(3, 1)]);
-    for (name, algorithm) in [
-        ("readable", Algorithm::Readable),
-        ("tiled", plain),
-        ("default", default),
-    ] {
-        let fused =
-            |kind| Padding::ALL.map(|p| case(kind, algorithm, SHAPES[2], window(3, 1, p), true));
-        checks.push(Check::kernel(
-            format!("conv2d/forward/{name}/fused"),
-            fused(Kind::Forward),
-        ));
-        checks.push(Check::kernel(
-            format!("conv2d/input_gradient/{name}/fused"),
-            fused(Kind::Input),
-        ));
+    let lanes = capabilities.subgroup.filter(|s| (4..=64).contains(s));
+    let mut trials = vec![
+        Trial {
+            name: "readable",
+            algorithm: Algorithm::Readable,
+            windows: &[
+                (1, 1),
+                (3, 1),
+                (5, 1),
+                (7, 1),
+                (1, 2),
+                (3, 2),
+                (5, 2),
+                (7, 2),
+            ],
+            shapes: &SHAPES,
+            paddings: &Padding::ALL,
+        },
+        Trial {
+            name: "tiled",
+            algorithm: small(None),
+            windows: &[(1, 1), (3, 1), (3, 2)],
+            shapes: &SHAPES,
+            paddings: &Padding::ALL,
+        },
+        Trial {
+            name: "tiled-large-kernel",
+            algorithm: small(None),
+            windows: &[(5, 1), (7, 1), (5, 2)],
+            shapes: SHAPES.split_at(4).0.split_at(3).1,
+            paddings: &[Padding::Circular],
+        },
+        Trial {
+            name: "default",
+            algorithm: Algorithm::default_for(capabilities),
+            windows: &[(3, 1)],
+            shapes: SHAPES.split_at(6).0.split_at(5).1,
+            paddings: &[Padding::Replicate],
+        },
+    ];
+    trials.extend(lanes.map(|lanes| Trial {
+        name: "subgroup",
+        algorithm: small(Some(lanes)),
+        windows: &[(3, 1)],
+        shapes: &SHAPES,
+        paddings: &Padding::ALL,
+    }));
+    let mut checks: Vec<Check> = trials.iter().flat_map(rows).collect();
+    for trial in &trials[..2] {
+        for (kind, part) in [(Kind::Forward, "forward"), (Kind::Input, "input_gradient")] {
+            let cases = Padding::ALL.map(|padding| {
+                case(
+                    kind,
+                    trial.algorithm,
+                    SHAPES[2],
+                    window(3, 1, padding),
+                    true,
+                )
+            });
+            checks.push(Check::kernel(
+                format!("conv2d/{part}/{}/fused", trial.name),
+                cases,
+            ));
+        }
     }
     checks.push(Check::kernel(
         "conv2d/pack",
@@ -86,7 +118,7 @@ fn window(size: usize, stride: usize, padding: Padding) -> Window {
 }
 
 /// Image N C H W and output channels: one pixel; an image smaller than the kernels; extents and
-/// channels one below, at and one above a tile of 4, 8 or 16; primes; 63, 64 and 65 columns.
+/// channels one below, at and one above a tile of 4, 8 or 16; primes; 64 and 65 columns.
 const SHAPES: [(Shape, usize); 8] = [
     (Shape::new(1, 1, 1, 1), 1),
     (Shape::new(2, 3, 2, 3), 7),
@@ -106,23 +138,29 @@ enum Kind {
 }
 
 /// One row for each of forward, input gradient and weight gradient, and each padding.
-fn family(checks: &mut Vec<Check>, name: &str, algorithm: Algorithm, windows: &[(usize, usize)]) {
+fn rows(trial: &Trial) -> Vec<Check> {
+    let mut rows = Vec::new();
     for (kind, part) in [
         (Kind::Forward, "forward"),
         (Kind::Input, "input_gradient"),
         (Kind::Weight, "weight_gradient"),
     ] {
-        for (padding, pad) in Padding::ALL
-            .into_iter()
-            .zip(["zero", "replicate", "circular"])
-        {
-            let cases = windows.iter().flat_map(|&(size, stride)| {
-                let window = window(size, stride, padding);
-                SHAPES.map(|shapes| case(kind, algorithm, shapes, window, false))
-            });
-            checks.push(Check::kernel(format!("conv2d/{part}/{name}/{pad}"), cases));
+        for &padding in trial.paddings {
+            let name = format!("conv2d/{part}/{}/{padding:?}", trial.name).to_lowercase();
+            // Without tiles of its own the weight gradient falls back to the readable kernel.
+            let tiled = |&(size, stride): &WindowSize| stride == 1 && size <= 5;
+            let cases = (trial.windows.iter())
+                .filter(|w| kind != Kind::Weight || trial.name == "readable" || tiled(w))
+                .flat_map(|&(size, stride)| {
+                    let window = window(size, stride, padding);
+                    let one =
+                        move |s: &(Shape, usize)| case(kind, trial.algorithm, *s, window, false);
+                    trial.shapes.iter().map(one)
+                });
+            rows.push(Check::kernel(name, cases));
         }
     }
+    rows
 }
 
 /// Bias, leaky ReLU, then a residual.

@@ -17,18 +17,12 @@ pub(super) fn checks() -> Vec<Check> {
         let ends = lengths.map(|len| case(kind, Shape::new(1, 2, 1, len), 0b1000));
         // 2048 terms for each workgroup, twice over.
         let levels = [case(kind, Shape::new(1, 2, 397, 401), 0b1100)];
-        // One workgroup for each output, folded into two dimensions.
-        let folded = [case(kind, Shape::new(1, 1, 65_537, 65), 0b1000)];
         checks.push(Check::kernel(
             format!("reduce/{name}/axes"),
             few.chain(tree),
         ));
         checks.push(Check::kernel(format!("reduce/{name}/lengths"), ends));
         checks.push(Check::kernel(format!("reduce/{name}/levels"), levels));
-        checks.push(Check::kernel(
-            format!("reduce/{name}/65537-workgroups"),
-            folded,
-        ));
     }
     checks
 }
