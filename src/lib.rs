@@ -1,3 +1,4 @@
+pub mod config;
 pub mod error;
 pub mod gpu;
 pub mod group;
@@ -6,7 +7,9 @@ pub mod losses;
 pub mod models;
 pub mod nn;
 pub mod operators;
+pub mod problems;
 pub mod reference;
 pub mod shader;
 pub mod shape;
+pub mod solvers;
 pub mod tape;
