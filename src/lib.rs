@@ -1,12 +1,15 @@
+pub mod data;
 pub mod error;
 pub mod gpu;
 pub mod group;
 pub mod kernels;
 pub mod losses;
+pub mod metrics;
 pub mod models;
 pub mod nn;
 pub mod operators;
 pub mod reference;
+pub mod report;
 pub mod shader;
 pub mod shape;
 pub mod tape;

@@ -1,0 +1,30 @@
+//! Images and arrays on the host: where they come from, how they are stored, what they look like.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`mod@array`] | shape and values, as in `.npy` files |
+//! | [`npy`] | `.npy` files, read with suspicion |
+//! | [`files`] | atomic writes of files and directories |
+//! | [`image`] | grey images: rotation, downsampling |
+//! | [`png`] | grey and colour PNG |
+//! | [`panel`] | labelled images side by side, error maps |
+//! | [`assets`] | the real images that the program carries |
+//! | [`phantom`] | analytic phantoms and their line integrals |
+//! | [`random`] | seeded streams that are the same on every platform |
+//!
+//! Images are row-major, rows first. Nothing here touches a GPU.
+
+pub mod array;
+pub mod assets;
+pub mod files;
+mod font;
+pub mod image;
+pub mod npy;
+pub mod panel;
+pub mod phantom;
+pub mod png;
+pub mod random;
+
+pub use array::{AnyArray, Array, ComplexArray};
+pub use image::Image;
+pub use random::Stream;
