@@ -1,3 +1,4 @@
+pub mod config;
 pub mod data;
 pub mod error;
 pub mod gpu;
@@ -8,8 +9,10 @@ pub mod metrics;
 pub mod models;
 pub mod nn;
 pub mod operators;
+pub mod problems;
 pub mod reference;
 pub mod report;
 pub mod shader;
 pub mod shape;
 pub mod tape;
+pub mod train;
