@@ -14,5 +14,6 @@ pub mod reference;
 pub mod report;
 pub mod shader;
 pub mod shape;
+pub mod solvers;
 pub mod tape;
 pub mod train;
