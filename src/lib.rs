@@ -16,3 +16,4 @@ pub mod shader;
 pub mod shape;
 pub mod solvers;
 pub mod tape;
+pub mod train;
