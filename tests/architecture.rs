@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms of `src`, from the ground up. Rooms of one row do not import each other.
-const ROWS: [&[&str]; 11] = [
+const ROWS: [&[&str]; 12] = [
     &["shape", "error"],
-    &["shader", "group", "reference"],
+    &["shader", "group", "reference", "config"],
     &["gpu"],
     &["kernels", "tune"],
     &["tape"],
@@ -14,7 +14,8 @@ const ROWS: [&[&str]; 11] = [
     &["losses", "solvers", "models", "metrics"],
     &["data", "problems"],
     &["train"],
-    &["experiments", "report", "check"],
+    &["report", "check"],
+    &["experiments"],
     &["cli"],
 ];
 

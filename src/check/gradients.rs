@@ -309,21 +309,31 @@ fn graphs() -> Vec<(String, Record)> {
         );
     }
     let beam = Arc::new(ParallelBeam::equispaced([4, 5], 1.0, 3, 6));
-    let (forward, adjoint) = (beam.clone(), beam);
-    add(
-        "ray_forward".into(),
-        Box::new(move |g| {
-            let x = g.input(forward.image(2));
-            g.tape.ray_forward(x, &forward)
-        }),
-    );
-    add(
-        "ray_adjoint".into(),
-        Box::new(move |g| {
-            let y = g.input(adjoint.sinogram(2));
-            g.tape.ray_adjoint(y, &adjoint)
-        }),
-    );
+    type Ray = fn(&mut Tape, Var, &Arc<ParallelBeam>) -> Result<Var>;
+    let transforms: [(&str, Ray, bool); 4] = [
+        ("ray_forward", Tape::ray_forward, true),
+        ("ray_adjoint", Tape::ray_adjoint, false),
+        ("ray_backproject", Tape::ray_backproject, false),
+        (
+            "ray_backproject_transpose",
+            Tape::ray_backproject_transpose,
+            true,
+        ),
+    ];
+    for (name, transform, of_images) in transforms {
+        let beam = beam.clone();
+        add(
+            name.into(),
+            Box::new(move |g| {
+                let x = g.input(if of_images {
+                    beam.image(2)
+                } else {
+                    beam.sinogram(2)
+                });
+                transform(&mut g.tape, x, &beam)
+            }),
+        );
+    }
     add(
         "recomputed".into(),
         Box::new(move |g| {
@@ -369,7 +379,9 @@ mod tests {
             | Op::Concat { .. }
             | Op::Symmetry(_)
             | Op::RayForward(_)
-            | Op::RayAdjoint(_) => true,
+            | Op::RayAdjoint(_)
+            | Op::RayBackproject(_)
+            | Op::RayBackprojectTranspose(_) => true,
         }
     }
 
@@ -381,8 +393,8 @@ mod tests {
             let ops = graph.tape.nodes().iter().map(|n| &n.op);
             seen.extend(ops.filter(|op| has_rule(op)).map(Op::name));
         }
-        // 10 of one argument, 7 of two, 15 others.
-        assert_eq!(seen.len(), 32, "{seen:?}");
+        // 10 of one argument, 7 of two, 17 others.
+        assert_eq!(seen.len(), 34, "{seen:?}");
     }
 
     #[test]

@@ -312,7 +312,12 @@ fn adam_steps(noise: &mut Noise) -> Result<Program> {
     let rates = tape.input("rates", Shape::vector(2));
     let new = tape.adam([theta, m, v], gradient, rates, CONSTANTS)?;
     let after = tape.scale(new, 2.0);
-    let mut program = Program::new(tape, vec![before, loss, after]);
+    // A state that follows the loss from replay to replay.
+    let trace = tape.state("trace", Shape::SCALAR);
+    let sum = tape.add(trace, loss)?;
+    let half = tape.scale(sum, 0.5);
+    let trace = tape.assign(trace, half)?;
+    let mut program = Program::new(tape, vec![before, loss, after, trace]);
     program.given = vec![("v".into(), noise.range(130, 0.0, 1.0))];
     program.schedule = Some(("rates", rates_of(4)));
     Ok(program)

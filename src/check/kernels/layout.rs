@@ -12,6 +12,7 @@ pub(super) fn checks() -> Vec<Check> {
         |case: &dyn Fn(Shape) -> Vec<Case>| shapes.into_iter().flat_map(case).collect::<Vec<_>>();
     vec![
         Check::kernel("layout/copy", [1, 255, 256, 257, 4099].map(copy)),
+        Check::kernel("layout/assign", [1, 257, 4099].map(assign)),
         Check::kernel("layout/transpose", each(&transposes)),
         Check::kernel("layout/slice", each(&slices)),
         Check::kernel("layout/pad", each(&pads)),
@@ -43,6 +44,16 @@ fn copy(len: usize) -> Case {
         shape,
         <[f64]>::to_vec,
     )
+}
+
+/// A copy of the second input.
+fn assign(len: usize) -> Case {
+    let lowered = layout::assign(Shape::vector(len));
+    Case::new(format!("assign {len}"), lowered, move |noise| {
+        let (old, new) = (noise.signed(len), noise.signed(len));
+        let judge = exact(wide(&new));
+        Problem::new(vec![old, new], len, judge)
+    })
 }
 
 fn transposes(xs: Shape) -> Vec<Case> {
