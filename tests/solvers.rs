@@ -399,8 +399,9 @@ fn solve(mut matrix: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
         b.swap(k, pivot);
         for i in k + 1..n {
             let factor = matrix[i][k] / matrix[k][k];
-            for j in k..n {
-                matrix[i][j] -= factor * matrix[k][j];
+            let row = matrix[k].clone();
+            for (value, above) in matrix[i][k..].iter_mut().zip(&row[k..]) {
+                *value -= factor * above;
             }
             b[i] -= factor * b[k];
         }
