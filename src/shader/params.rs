@@ -25,6 +25,8 @@ macro_rules! params {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
         #[repr(C)]
+        // The fields are the shader's, and are explained there.
+        #[allow(missing_docs)]
         $visibility struct $Name {
             $($(#[$field_meta])* $field_visibility $field: $Type),*
         }

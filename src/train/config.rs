@@ -234,7 +234,7 @@ impl TrainConfig {
             problem.is_some_and(|p| p.contains_key("file"))
         });
         let directory = path.parent().unwrap_or(Path::new(""));
-        let mut config = if names_file {
+        let config = if names_file {
             let config: TrainConfig<ProblemFile> = parse_toml(path, &text)?;
             let file = directory.join(&config.problem.file);
             let problem = parse_toml(&file, &files::read_text(&file)?)?;
@@ -242,20 +242,29 @@ impl TrainConfig {
         } else {
             parse_toml::<TrainConfig>(path, &text)?
         };
-        for data in [
+        config.resolved(directory).map_err(|e| match e {
+            Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
+            other => other,
+        })
+    }
+
+    /// The same config, checked, with every default written out and relative paths made absolute
+    /// from `directory`: what it means does not depend on where it stands.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the key of a value out of range.
+    pub fn resolved(&self, directory: &Path) -> Result<Self> {
+        self.validate()?;
+        let mut config = self.clone();
+        config.problem = Problem::new(&config.problem)?.config;
+        let paths = [
             Some(&mut config.data.train),
             config.data.validation.as_mut(),
-        ] {
-            let Some(data) = data else { continue };
+        ];
+        for data in paths.into_iter().flatten() {
             *data = std::path::absolute(directory.join(&*data))
                 .map_err(|e| Error::io(&*data, "resolve", e))?;
         }
-        let named = |e| match e {
-            Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
-            other => other,
-        };
-        config.problem = Problem::new(&config.problem).map_err(named)?.config;
-        config.validate().map_err(named)?;
         Ok(config)
     }
 
