@@ -360,9 +360,12 @@ mod tests {
     /// here before that is decided.
     fn has_rule(op: &Op) -> bool {
         match op {
-            Op::Input(_) | Op::Constant(_) | Op::State(_) | Op::Random { .. } | Op::Adam(_) => {
-                false
-            }
+            Op::Input(_)
+            | Op::Constant(_)
+            | Op::State(_)
+            | Op::Random { .. }
+            | Op::Adam(_)
+            | Op::Assign => false,
             Op::Unary(_)
             | Op::Binary(_)
             | Op::Sum
