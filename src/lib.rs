@@ -21,7 +21,7 @@
 //! | [`losses`], [`solvers`], [`models`], [`metrics`] | what is minimised, classical methods, networks, scores |
 //! | [`data`], [`problems`] | files, pictures, phantoms; operator + noise |
 //! | [`train`] | training, checkpoints, run directories |
-//! | [`experiments`], [`report`] | the demo; pages and plots; verification; measurement |
+//! | [`experiments`], [`report`], [`check`] | the demo; pages and plots; verification |
 //!
 //! # From a problem to a reconstruction
 //!
@@ -77,6 +77,7 @@
 
 #![warn(missing_docs)]
 
+pub mod check;
 pub mod config;
 pub mod data;
 pub mod error;
