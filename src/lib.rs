@@ -1,3 +1,5 @@
+pub mod bench;
+pub mod cli;
 pub mod data;
 pub mod error;
 pub mod gpu;
