@@ -1,6 +1,7 @@
 // Cross-correlation in register tiles: each thread computes PIXELS neighbouring pixels of one row
 // for CHANNELS output channels; all threads of a workgroup share the block of output channels, so
-// that a subgroup can load its weights together.
+// that a subgroup can load its weights together. With QUADS, rows are multiples of 4 and read by
+// vec4.
 //
 // params: extents; origin is the input row and column of the first tap of output 0.
 // x: image, N C H W.
@@ -24,8 +25,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+#ifdef QUADS
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+#else
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> packed: array<f32>;
+#endif
+@group(0) @binding(2) var<storage, read> packed: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(LANES)
@@ -48,12 +53,11 @@ fn main(
     let column = strip % across * PIXELS;
     let y = strip / across % params.oh;
     let n = strip / (across * params.oh);
-    let first = i32(column * STRIDE) + params.origin;
 #import generated/declare
     let top = i32(y * STRIDE) + params.origin;
     for (var c = 0u; c < params.c; c++) {
         let plane = (n * params.c + c) * params.h * params.w;
-        let weights = (block * params.c + c) * SIZE * SIZE * CHANNELS;
+        let weights = (block * params.c + c) * SIZE * SIZE * CHANNELS / 4u;
 #import generated/accumulate
     }
 #import generated/collect

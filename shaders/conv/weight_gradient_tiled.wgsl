@@ -1,6 +1,7 @@
 // Weight gradient in register tiles: each thread holds the gradients of OUTPUTS x INPUTS channels
-// and walks down one image column with a sliding window. SPLITS workgroups share a tile; their
-// threads' (or subgroups') sums are added by a reduction afterwards.
+// and walks down PIXELS neighbouring columns with a sliding window, in one of STRETCHES stretches of
+// ROWS rows. SPLITS workgroups share a tile; their threads' (or subgroups') sums are added by a
+// reduction afterwards. With QUADS, rows are multiples of 4 and read by vec4.
 //
 // params: extents of the image (n c h w) and of the gradient (oc oh ow); origin is -r.
 // x: image, N C H W.
@@ -23,8 +24,13 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+#ifdef QUADS
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+#else
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
+#endif
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;
 
 @compute @workgroup_size(64)
@@ -44,16 +50,19 @@ fn main(
     let split = task / (down * across);
     let o = task / across % down * OUTPUTS;
     let c = task % across * INPUTS;
-    let blocks = (params.ow + 63u) / 64u;
+    let across_walkers = params.ow / PIXELS;
+    let walkers = params.n * STRETCHES * across_walkers;
 #import generated/declare
-    for (var block = split; block < params.n * blocks; block += SPLITS) {
-        let n = block / blocks;
-        let place = block % blocks * 64u + lane;
-        let visited = place < params.ow;
-        let column = min(place, params.ow - 1u);
+    for (var first = split * 64u; first < walkers; first += SPLITS * 64u) {
+        let visited = first + lane < walkers;
+        let walker = min(first + lane, walkers - 1u);
+        let column = walker % across_walkers * PIXELS;
+        let top = min(walker / across_walkers % STRETCHES * ROWS, params.oh);
+        let n = walker / (across_walkers * STRETCHES);
+        let bottom = min(top + ROWS, params.oh);
 #import generated/offsets
 #import generated/warm
-        for (var y = 0u; y < params.oh; y += SIZE) {
+        for (var y = top; y < bottom; y++) {
 #import generated/slide
         }
     }

@@ -5,6 +5,7 @@
 //! kernel transposed and turned; for paddings that read the image more than once at its border it
 //! is computed on the padded domain and folded back.
 
+mod row;
 mod tile;
 mod weight_tile;
 

@@ -1,11 +1,12 @@
 //! The register-tiled weight gradient: each thread holds the gradients of a few output and input
-//! channels and walks down an image column with a sliding window; the threads' partial sums are
+//! channels and walks down neighbouring image columns with a sliding window; the threads' partial sums are
 //! added in a second pass, so no atomics are needed.
 
+use super::row::{COMPONENTS, Row};
 use super::{CLAMPED, conv_params, window_variant};
 use crate::kernels::reduce;
 use crate::kernels::{Capabilities, Launch, Lowered, Slot};
-use crate::shape::{Padding, Shape, Window};
+use crate::shape::{Shape, Window};
 use std::fmt::Write;
 
 /// The shape of a thread's work.
@@ -19,7 +20,7 @@ pub struct WeightTile {
     pub subgroup: Option<u32>,
 }
 
-/// Threads of a workgroup: neighbouring image columns.
+/// Threads of a workgroup.
 const LANES: usize = 64;
 /// Partial sums that the second pass adds: bounds its rounding and the scratch memory.
 const PARTS: usize = 64;
@@ -46,21 +47,32 @@ impl WeightTile {
     ) -> Lowered {
         let tiles = dy.c().div_ceil(self.outputs as usize) * x.c().div_ceil(self.inputs as usize);
         let per_group = LANES / self.subgroup.map_or(1, |s| s as usize);
+        let unrolled = Unrolled::new(self, window, x.w().is_multiple_of(4));
+        // A walker goes down a few neighbouring columns in one stretch of rows; stretches are as
+        // long as leave work for every lane.
+        let columns = dy.w() / unrolled.pixels as usize;
+        let stretches = LANES.div_ceil(dy.n() * columns).min(dy.h());
+        let rows = dy.h().div_ceil(stretches);
+        let walkers = dy.n() * columns * stretches;
         // Workgroups that share a tile: as many as the second pass may add.
-        let splits = (dy.n() * dy.w().div_ceil(LANES)).min((PARTS / per_group).max(1));
+        let splits = walkers.div_ceil(LANES).min((PARTS / per_group).max(1));
         let parts = splits * per_group;
         let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
         let variant = window_variant(window)
             .constant("OUTPUTS", self.outputs)
             .constant("INPUTS", self.inputs)
+            .constant("PIXELS", unrolled.pixels)
             .constant("SPLITS", splits as u32)
+            .constant("STRETCHES", stretches as u32)
+            .constant("ROWS", rows as u32)
             .constant("PARTS_PER_GROUP", per_group as u32)
+            .flag_if("QUADS", unrolled.row.quads)
             .flag_if("SUBGROUP", self.subgroup.is_some())
-            .snippet("declare", self.declare(window))
-            .snippet("offsets", self.offsets())
-            .snippet("warm", self.warm(window))
-            .snippet("slide", self.slide(window))
-            .snippet("collect", self.collect(window));
+            .snippet("declare", unrolled.declare())
+            .snippet("offsets", unrolled.offsets())
+            .snippet("warm", unrolled.warm())
+            .snippet("slide", unrolled.slide())
+            .snippet("collect", unrolled.collect());
         let partial = Slot::Scratch(0);
         let mut lowered = Lowered {
             launches: Vec::new(),
@@ -79,7 +91,7 @@ impl WeightTile {
         )
         .variant(variant)
         .work(flops, bytes);
-        // Lanes beyond the last column and channels beyond the last one are clamped for reading
+        // Walkers beyond the last one and channels beyond the last one are clamped for reading
         // and contribute zero or are not written.
         launch.trust = CLAMPED;
         lowered.launches.push(launch);
@@ -93,20 +105,51 @@ impl WeightTile {
         lowered.launches.extend(sum.launches);
         lowered
     }
+}
 
-    fn declare(self, window: Window) -> String {
+/// Generates the unrolled lines of one variant. `x{i}_{k}_{j}` holds column `j` of row `k` of the
+/// window for input channel `i` of the tile.
+struct Unrolled {
+    tile: WeightTile,
+    size: u32,
+    /// Neighbouring pixels of a walker: 4 where rows are read by `vec4`, else 1.
+    pixels: u32,
+    row: Row,
+}
+
+impl Unrolled {
+    fn new(tile: WeightTile, window: Window, quads: bool) -> Self {
+        let size = window.size as u32;
+        let pixels = if quads { 4 } else { 1 };
+        Unrolled {
+            tile,
+            size,
+            pixels,
+            row: Row {
+                columns: pixels + size - 1,
+                origin: -(window.radius() as i32),
+                quads,
+                padding: window.padding,
+            },
+        }
+    }
+
+    /// Accumulators and the window.
+    fn declare(&self) -> String {
         let mut text = String::new();
-        for o in 0..self.outputs {
-            for i in 0..self.inputs {
-                for t in 0..window.size * window.size {
+        for o in 0..self.tile.outputs {
+            for i in 0..self.tile.inputs {
+                for t in 0..self.size * self.size {
                     let _ = write!(text, "var a{o}_{i}_{t} = 0.0; ");
                 }
             }
             text.push('\n');
         }
-        for i in 0..self.inputs {
-            for t in 0..window.size * window.size {
-                let _ = write!(text, "var x{i}_{t} = 0.0; ");
+        for i in 0..self.tile.inputs {
+            for k in 0..self.size {
+                for j in 0..self.row.columns {
+                    let _ = write!(text, "var x{i}_{k}_{j} = 0.0; ");
+                }
             }
             text.push('\n');
         }
@@ -114,119 +157,100 @@ impl WeightTile {
     }
 
     /// Where each channel of the tile begins, clamped to the last one.
-    fn offsets(self) -> String {
+    fn offsets(&self) -> String {
         let mut text = String::new();
-        for i in 0..self.inputs {
+        for i in 0..self.tile.inputs {
             let _ = writeln!(
                 text,
                 "let input{i} = (n * params.c + min(c + {i}u, params.c - 1u)) * params.h * params.w;"
             );
         }
-        for o in 0..self.outputs {
+        for o in 0..self.tile.outputs {
             let _ = writeln!(
                 text,
                 "let output{o} = (n * params.oc + min(o + {o}u, params.oc - 1u)) * params.oh * params.ow;"
             );
         }
+        self.row.declare("i32(column)", &mut text);
         text
     }
 
-    /// The offsets of a column's neighbours, and the rows above the first output row.
-    fn warm(self, window: Window) -> String {
+    /// The rows above the first output row: row k of its window lies one row lower than in the
+    /// loop, which shifts before it loads.
+    fn warm(&self) -> String {
         let mut text = String::new();
-        for j in 0..window.size {
-            let _ = writeln!(
-                text,
-                "let column{j} = u32(resolve(i32(column) + params.origin + {j}, i32(params.w)));"
-            );
-            if window.padding == Padding::Zero {
-                let _ = writeln!(
-                    text,
-                    "let inside{j} = inside(i32(column) + params.origin + {j}, i32(params.w));"
-                );
-            }
-        }
-        for k in 0..window.size - 1 {
-            let _ = writeln!(text, "{{");
-            let _ = writeln!(text, "let row = params.origin + {k};");
-            text.push_str(&self.load(window, k));
+        for k in 0..self.size - 1 {
+            let _ = writeln!(text, "{{\nlet row = i32(top) + params.origin + {k};");
+            self.load(k + 1, &mut text);
             text.push_str("}\n");
         }
         text
     }
 
     /// Loads row `k` of the window from image row `row`.
-    fn load(self, window: Window, k: usize) -> String {
-        let size = window.size;
-        let mut text = String::from("let line = u32(resolve(row, i32(params.h))) * params.w;\n");
-        if window.padding == Padding::Zero {
-            text.push_str("let visible = inside(row, i32(params.h));\n");
+    fn load(&self, k: u32, text: &mut String) {
+        self.row.declare_line(text);
+        for i in 0..self.tile.inputs {
+            let start = format!("input{i} + line");
+            self.row.load(&start, "", &format!("x{i}_{k}_"), text);
         }
-        for i in 0..self.inputs {
-            for j in 0..size {
-                let load = format!("x[input{i} + line + column{j}]");
-                let load = match window.padding {
-                    Padding::Zero => format!("select(0.0, {load}, visible && inside{j})"),
-                    _ => load,
-                };
-                let _ = writeln!(text, "x{i}_{} = {load};", k * size + j);
-            }
-        }
-        text
     }
 
-    /// `size` output rows from `y`: the window's rows take turns, so nothing is shifted, and a
-    /// turn of the loop does enough work to pay for storing every accumulator at its end (software
-    /// adapters do that).
-    fn slide(self, window: Window) -> String {
-        let size = window.size;
+    /// One output row: shift the window, load its last row, accumulate.
+    fn slide(&self) -> String {
+        let (size, last) = (self.size, self.size - 1);
         let mut text = String::new();
-        for turn in 0..size {
-            let _ = writeln!(text, "{{");
-            let _ = writeln!(
-                text,
-                "let row = i32(y) + params.origin + {};",
-                turn + size - 1
-            );
-            text.push_str(&self.load(window, (turn + size - 1) % size));
-            let _ = writeln!(text, "let used = visited && y + {turn}u < params.oh;");
-            let _ = writeln!(
-                text,
-                "let place = min(y + {turn}u, params.oh - 1u) * params.ow + column;"
-            );
-            for o in 0..self.outputs {
-                let _ = writeln!(text, "let d{o} = select(0.0, dy[output{o} + place], used);");
-                for i in 0..self.inputs {
+        for i in 0..self.tile.inputs {
+            for k in 0..last {
+                for j in 0..self.row.columns {
+                    let _ = writeln!(text, "x{i}_{k}_{j} = x{i}_{}_{j};", k + 1);
+                }
+            }
+        }
+        let _ = writeln!(text, "let row = i32(y) + params.origin + {last};");
+        self.load(last, &mut text);
+        for o in 0..self.tile.outputs {
+            let place = format!("output{o} + y * params.ow + column");
+            let _ = if self.row.quads {
+                writeln!(
+                    text,
+                    "let d{o} = select(vec4<f32>(), dy[({place}) / 4u], visited);"
+                )
+            } else {
+                writeln!(text, "let d{o} = select(0.0, dy[{place}], visited);")
+            };
+            for p in 0..self.pixels {
+                let d = if self.row.quads {
+                    format!("d{o}.{}", COMPONENTS[p as usize])
+                } else {
+                    format!("d{o}")
+                };
+                for i in 0..self.tile.inputs {
                     for t in 0..size * size {
-                        // Row t / size of the window lies in the registers that were loaded for it.
-                        let held = (turn + t / size) % size * size + t % size;
+                        let (k, j) = (t / size, t % size + p);
                         let _ =
-                            writeln!(text, "a{o}_{i}_{t} = fma(d{o}, x{i}_{held}, a{o}_{i}_{t});");
+                            writeln!(text, "a{o}_{i}_{t} = fma({d}, x{i}_{k}_{j}, a{o}_{i}_{t});");
                     }
                 }
             }
-            text.push_str("}\n");
         }
         text
     }
 
-    fn collect(self, window: Window) -> String {
-        let taps = window.size * window.size;
+    /// The accumulators as one array, added over the subgroup where there is one.
+    fn collect(&self) -> String {
         let mut names = Vec::new();
-        for o in 0..self.outputs {
-            for i in 0..self.inputs {
-                for t in 0..taps {
-                    names.push(match self.subgroup {
+        for o in 0..self.tile.outputs {
+            for i in 0..self.tile.inputs {
+                for t in 0..self.size * self.size {
+                    names.push(match self.tile.subgroup {
                         Some(_) => format!("subgroupAdd(a{o}_{i}_{t})"),
                         None => format!("a{o}_{i}_{t}"),
                     });
                 }
             }
         }
-        format!(
-            "var values = array<f32, {}>({});\n",
-            names.len(),
-            names.join(", ")
-        )
+        let count = names.len();
+        format!("var values = array<f32, {count}>({});\n", names.join(", "))
     }
 }
