@@ -102,7 +102,8 @@ pub(super) struct Session {
     pub selection: Selection,
     /// Where text goes.
     pub console: Console,
-    seed: Option<u64>,
+    /// The seed as given.
+    pub seed: Option<u64>,
 }
 
 impl Session {
@@ -124,11 +125,6 @@ impl Session {
     /// [`Error::Device`](crate::error::Error::Device) if there is none.
     pub fn gpu(&self) -> Result<Gpu> {
         Gpu::open(&self.selection)
-    }
-
-    /// The seed as given.
-    pub fn seed(&self) -> Option<u64> {
-        self.seed
     }
 }
 

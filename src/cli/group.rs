@@ -59,8 +59,8 @@ enum Kind {
     Harmonic,
 }
 
-pub(super) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode> {
-    let Command::Basis(arguments) = arguments.command;
+pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
+    let Command::Basis(arguments) = &arguments.command;
     let group = arguments.group;
     let input = Representation::parse(&arguments.input, group)?;
     let output = Representation::parse(&arguments.output, group)?;

@@ -5,18 +5,30 @@
 //! | `global` | the options that every command has, and what they resolve to |
 //! | `console` | standard output and standard error, progress bars, the last words |
 //! | `outputs` | output paths, tried before long work |
+//! | `problem` | the problem file that several commands take |
 //! | `stacks` | `.npy` files as batches of images or measurements |
+//! | `pictures` | reconstructions as PNG |
 //!
 //! With `--json` standard output is one JSON document and nothing else. Exit codes are those of
 //! [`Error::exit_code`](crate::error::Error::exit_code), 1 for a failed check and [`BUG`].
 
 mod bench;
+mod check;
+mod classical;
 mod completions;
 mod console;
 mod devices;
+mod evaluate;
 mod global;
 mod group;
+mod operator;
 mod outputs;
+mod pictures;
+mod problem;
+mod reconstruct;
+mod simulate;
+mod stacks;
+mod train;
 
 pub use console::{report, report_panic};
 
@@ -54,7 +66,14 @@ pub struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Devices(devices::Arguments),
+    Simulate(simulate::Arguments),
+    Operator(operator::Arguments),
+    Classical(classical::Arguments),
+    Train(train::Arguments),
+    Reconstruct(reconstruct::Arguments),
+    Evaluate(evaluate::Arguments),
     Group(group::Arguments),
+    Check(check::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
@@ -76,11 +95,18 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode> {
         console::start_logging();
         let session = global::Session::new(self.global);
-        match self.command {
-            Command::Devices(arguments) => devices::run(&session, &arguments),
+        match &self.command {
+            Command::Devices(arguments) => devices::run(&session, arguments),
+            Command::Simulate(arguments) => simulate::run(&session, arguments),
+            Command::Operator(arguments) => operator::run(&session, arguments),
+            Command::Classical(arguments) => classical::run(&session, arguments),
+            Command::Train(arguments) => train::run(&session, arguments),
+            Command::Reconstruct(arguments) => reconstruct::run(&session, arguments),
+            Command::Evaluate(arguments) => evaluate::run(&session, arguments),
             Command::Group(arguments) => group::run(&session, arguments),
-            Command::Bench(arguments) => bench::run(&session, &arguments),
-            Command::Completions(arguments) => completions::run(&session, &arguments),
+            Command::Check(arguments) => check::run(&session, arguments),
+            Command::Bench(arguments) => bench::run(&session, arguments),
+            Command::Completions(arguments) => completions::run(&session, arguments),
         }
     }
 }
