@@ -1,5 +1,6 @@
 pub mod bench;
 pub mod cli;
+pub mod config;
 pub mod data;
 pub mod error;
 pub mod gpu;
@@ -10,8 +11,11 @@ pub mod metrics;
 pub mod models;
 pub mod nn;
 pub mod operators;
+pub mod problems;
 pub mod reference;
 pub mod report;
 pub mod shader;
 pub mod shape;
+pub mod solvers;
 pub mod tape;
+pub mod train;

@@ -50,17 +50,17 @@ fn main(
     let centre = 0.5 * f32(width - 1);
     let base = i32(n * params.rows * params.columns);
     // Lines whose crossing lies within (-1, width): outside nothing is read.
-    var from = 0u;
+    var begin = 0u;
     var to = lines;
     if abs(view.per_step) > 1e-6 {
         let at_first = crossing(view, q, -line_centre) + centre;
         let a = (-1.0 - at_first) / view.per_step;
         let b = (f32(width) - at_first) / view.per_step;
-        from = u32(clamp(floor(min(a, b)) - 1.0, 0.0, f32(lines)));
+        begin = u32(clamp(floor(min(a, b)) - 1.0, 0.0, f32(lines)));
         to = u32(clamp(ceil(max(a, b)) + 2.0, 0.0, f32(lines)));
     }
     var total = 0.0;
-    var line = from;
+    var line = begin;
     while line < to {
         // Blocks of 16 keep the rounding of the sum low.
         let end = min(line + 16u, to);

@@ -26,16 +26,18 @@ impl Buffer {
 #[derive(Debug)]
 pub struct Pending {
     staging: wgpu::Buffer,
+    submission: wgpu::SubmissionIndex,
     ready: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
 impl Pending {
-    /// The values, once everything submitted before them has run; blocks until then.
+    /// The values, once everything submitted before them has run; blocks until then, but not for
+    /// what was submitted later.
     ///
     /// # Errors
     /// [`Error::Device`] if the device was lost.
     pub fn wait(self, gpu: &Gpu) -> Result<Vec<f32>> {
-        gpu.wait()?;
+        gpu.wait_for(self.submission)?;
         let lost = |what: &dyn std::fmt::Display| {
             Error::Device(format!("reading back from {}: {what}", gpu.label()))
         };
@@ -114,13 +116,17 @@ impl Gpu {
         });
         let mut encoder = self.device().create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&buffer.raw, 4 * offset as u64, &staging, 0, bytes);
-        self.queue().submit([encoder.finish()]);
+        let submission = self.queue().submit([encoder.finish()]);
         let (sender, ready) = mpsc::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
             // The receiver may be gone: then nobody wants the values.
             let _ = sender.send(result);
         });
-        Pending { staging, ready }
+        Pending {
+            staging,
+            submission,
+            ready,
+        }
     }
 
     /// Reads `len` elements from element `offset`.

@@ -167,8 +167,29 @@ impl Gpu {
     /// # Errors
     /// [`Error::Device`] if the device was lost or had reported an error.
     pub fn wait(&self) -> Result<()> {
+        self.poll(None)
+    }
+
+    /// A mark behind everything submitted so far, for [`Gpu::wait_for`].
+    pub fn mark(&self) -> wgpu::SubmissionIndex {
+        self.queue().submit([])
+    }
+
+    /// Blocks until `submission` has run, and not for what was submitted later: the host stays
+    /// ahead of the device by as much as the caller wants.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        self.poll(Some(submission))
+    }
+
+    fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         self.device()
-            .poll(wgpu::PollType::wait_indefinitely())
+            .poll(wgpu::PollType::Wait {
+                submission_index,
+                timeout: None,
+            })
             .map_err(|e| Error::Device(format!("waiting for {}: {e}", self.label())))?;
         self.check_fault()
     }

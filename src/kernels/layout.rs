@@ -60,6 +60,11 @@ pub fn copy(shape: Shape) -> Lowered {
     launch(&gather(shape, 0, signed(shape.strides())), 0).into()
 }
 
+/// Input 1 copied to the output, which is the memory of input 0.
+pub fn assign(shape: Shape) -> Lowered {
+    launch(&gather(shape, 0, signed(shape.strides())), 1).into()
+}
+
 /// Axis `i` of the output is axis `axes[i]` of the input.
 pub fn transpose(input: Shape, axes: [usize; 4]) -> Lowered {
     let shape = Shape(axes.map(|a| input.0[a]));

@@ -24,6 +24,11 @@ impl RayTransform {
     pub fn geometry(&self) -> &ParallelBeam {
         &self.geometry
     }
+
+    /// The geometry as the tape's operations hold it.
+    pub fn shared_geometry(&self) -> &Arc<ParallelBeam> {
+        &self.geometry
+    }
 }
 
 impl LinearOperator for RayTransform {

@@ -1,4 +1,5 @@
-//! The parallel-beam ray transform by Joseph's method, and its transpose.
+//! The parallel-beam ray transform by Joseph's method and its transpose, and pixel-driven
+//! back-projection and its transpose.
 //!
 //! Source: P. M. Joseph, "An improved algorithm for reprojecting rays through pixel images", IEEE
 //! Transactions on Medical Imaging 1 (1982) 192-196. The geometry and the weights are those of
@@ -43,6 +44,55 @@ pub fn matrix(beam: &ParallelBeam) -> Vec<f64> {
         matrix[ray * pixels + pixel] += weight;
     });
     matrix
+}
+
+/// Pixel-driven back-projection of `n` sinograms, `n 1 views bins` to `n 1 H W`: the sum over the
+/// views of the sinogram interpolated linearly at each pixel's detector coordinate, zero outside
+/// the detector. The discrete form of the back-projection integral (Kak and Slaney 1988, section
+/// 3.3.3), without the angular weights; not the transpose of [`forward`].
+pub fn backproject(sinogram: &[f64], n: usize, beam: &ParallelBeam) -> Twin {
+    let (pixels, rays) = (beam.image(1).elements(), beam.sinogram(1).elements());
+    assert_len(sinogram, beam.sinogram(n));
+    let mut image = Twin::zeros(n * pixels);
+    for_each_share(beam, |ray, pixel, share| {
+        for i in 0..n {
+            image.add(i * pixels + pixel, share * sinogram[i * rays + ray]);
+        }
+    });
+    image
+}
+
+/// The transpose of [`backproject`], with the same weights: `n 1 H W` to `n 1 views bins`.
+pub fn backproject_transpose(image: &[f64], n: usize, beam: &ParallelBeam) -> Twin {
+    let (pixels, rays) = (beam.image(1).elements(), beam.sinogram(1).elements());
+    assert_len(image, beam.image(n));
+    let mut sinogram = Twin::zeros(n * rays);
+    for_each_share(beam, |ray, pixel, share| {
+        for i in 0..n {
+            sinogram.add(i * rays + ray, share * image[i * pixels + pixel]);
+        }
+    });
+    sinogram
+}
+
+/// Calls `visit(ray, pixel, share)` for the two bins of each view that each pixel lies between.
+fn for_each_share(beam: &ParallelBeam, mut visit: impl FnMut(usize, usize, f64)) {
+    let centre = |extent: usize| (extent as f64 - 1.0) / 2.0;
+    for view in 0..beam.angles.len() {
+        let [per_column, per_row, origin] = beam.bin_view(view);
+        for pixel in 0..beam.rows * beam.columns {
+            let row = (pixel / beam.columns) as f64 - centre(beam.rows);
+            let column = (pixel % beam.columns) as f64 - centre(beam.columns);
+            let place = per_column * column + per_row * row + origin;
+            let fraction = place - place.floor();
+            let left = place.floor() as isize;
+            for (bin, share) in [(left, 1.0 - fraction), (left + 1, fraction)] {
+                if (0..beam.bins as isize).contains(&bin) {
+                    visit(view * beam.bins + bin as usize, pixel, share);
+                }
+            }
+        }
+    }
 }
 
 /// Calls `visit(ray, pixel, weight)` for every weight that is not zero by construction; `ray` is

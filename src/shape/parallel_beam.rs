@@ -83,6 +83,17 @@ impl ParallelBeam {
             }
         }
     }
+
+    /// Where the pixel at the centred column `c' = c - (W-1)/2` and row `r' = r - (H-1)/2` falls on
+    /// the detector in one view: at the fractional bin index `per_column * c' + per_row * r' +
+    /// centre`. The result is `[per_column, per_row, centre]`.
+    pub fn bin_view(&self, view: usize) -> [f64; 3] {
+        let (sin, cos) = self.angles[view].sin_cos();
+        let scale = self.pixel / self.bin_width;
+        // s = h (c' cos - r' sin), because y points up and rows grow downward.
+        let centre = (self.bins as f64 - 1.0) / 2.0 - self.offset / self.bin_width;
+        [scale * cos, -scale * sin, centre]
+    }
 }
 
 /// Joseph's method for one view, in centred indices: a ray of bin `q = b - (bins-1)/2` steps

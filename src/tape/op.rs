@@ -68,6 +68,11 @@ pub enum Op {
     RayForward(Arc<ParallelBeam>),
     /// Its exact transpose.
     RayAdjoint(Arc<ParallelBeam>),
+    /// Pixel-driven back-projection of sinograms (N 1 views bins) to images (N 1 H W): the sum over
+    /// the views, interpolated linearly between bins. Not the transpose of the ray transform.
+    RayBackproject(Arc<ParallelBeam>),
+    /// Its exact transpose.
+    RayBackprojectTranspose(Arc<ParallelBeam>),
     /// Counter-based random numbers: input 0 is a scalar holding the draw's number (an integer
     /// below 2^24), input 1 the means for Poisson.
     Random {
@@ -81,6 +86,9 @@ pub enum Op {
     /// One step of Adam, in place: inputs are the states theta, m, v, then the gradient, then a
     /// vector of 2: `lr / (1 - beta1^t)` and `1 / sqrt(1 - beta2^t)`. The output is theta.
     Adam(AdamConstants),
+    /// The state that is input 0 takes the value of input 1, in place. The output is the state's
+    /// new value.
+    Assign,
 }
 
 impl Op {
@@ -107,14 +115,26 @@ impl Op {
             Op::Symmetry(_) => "symmetry",
             Op::RayForward(_) => "ray_forward",
             Op::RayAdjoint(_) => "ray_adjoint",
+            Op::RayBackproject(_) => "ray_backproject",
+            Op::RayBackprojectTranspose(_) => "ray_backproject_transpose",
             Op::Random { .. } => "random",
             Op::Adam(_) => "adam",
+            Op::Assign => "assign",
         }
     }
 
     /// Whether the op computes each output element from the elements at the same place.
     pub fn is_pointwise(&self) -> bool {
         matches!(self, Op::Unary(_) | Op::Binary(_))
+    }
+
+    /// How many leading inputs are states that the op updates in place; its output is the first.
+    pub fn updates(&self) -> usize {
+        match self {
+            Op::Adam(_) => 3,
+            Op::Assign => 1,
+            _ => 0,
+        }
     }
 
     /// Whether the values come from outside.

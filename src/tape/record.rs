@@ -485,6 +485,36 @@ impl Tape {
         Ok(self.push(Op::RayAdjoint(geometry.clone()), &[y], shape))
     }
 
+    /// Pixel-driven back-projection of sinograms (N 1 views bins): the sum over the views of the
+    /// sinogram interpolated linearly at each pixel's detector coordinate, in the sinogram's unit;
+    /// zero outside the detector.
+    ///
+    /// Unlike [`Tape::ray_adjoint`] it treats every pixel alike, which filtered back-projection
+    /// needs; it is not the transpose of [`Tape::ray_forward`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the sinogram is the geometry's.
+    pub fn ray_backproject(&mut self, y: Var, geometry: &Arc<ParallelBeam>) -> Result<Var> {
+        Self::check_beam("ray_backproject", y.shape, geometry.sinogram(y.shape.n()))?;
+        let shape = geometry.image(y.shape.n());
+        Ok(self.push(Op::RayBackproject(geometry.clone()), &[y], shape))
+    }
+
+    /// The exact transpose of [`Tape::ray_backproject`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the image is the geometry's.
+    pub fn ray_backproject_transpose(
+        &mut self,
+        x: Var,
+        geometry: &Arc<ParallelBeam>,
+    ) -> Result<Var> {
+        let op = "ray_backproject_transpose";
+        Self::check_beam(op, x.shape, geometry.image(x.shape.n()))?;
+        let shape = geometry.sinogram(x.shape.n());
+        Ok(self.push(Op::RayBackprojectTranspose(geometry.clone()), &[x], shape))
+    }
+
     fn check_beam(op: &'static str, found: Shape, expected: Shape) -> Result<()> {
         (found == expected)
             .then_some(())
@@ -537,6 +567,41 @@ impl Tape {
             stream,
         };
         Ok(self.push(op, &[draw, means], means.shape))
+    }
+
+    /// Gives `state` the value of `value`, in place; the result is the new value. With it a plan
+    /// carries its iterates from replay to replay on the device.
+    ///
+    /// What is recorded before reads the old value. Afterwards use the result: reading `state`
+    /// itself is refused when the plan is compiled.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `state` is no state or the shapes differ.
+    pub fn assign(&mut self, state: Var, value: Var) -> Result<Var> {
+        if !matches!(self.nodes[state.index].op, Op::State(_)) || state.shape != value.shape {
+            return Err(Error::shape(
+                "assign",
+                format!(
+                    "{} of {} to {} of {}: the target must be a state of the value's shape",
+                    self.nodes[value.index].op.name(),
+                    value.shape,
+                    self.nodes[state.index].op.name(),
+                    state.shape
+                ),
+            ));
+        }
+        // One dispatch must not bind a buffer twice, so what only views a state is copied first.
+        let mut source = value.index;
+        while matches!(self.nodes[source].op, Op::Reshape | Op::Slice { .. }) {
+            source = self.nodes[source].inputs[0];
+        }
+        let source = &self.nodes[source].op;
+        let value = if matches!(source, Op::State(_)) || source.updates() > 0 {
+            self.scale(value, 1.0)
+        } else {
+            value
+        };
+        Ok(self.push(Op::Assign, &[state, value], state.shape))
     }
 
     /// One step of Adam in place on the states `theta`, `m`, `v` with the gradient `gradient`;

@@ -90,6 +90,16 @@ fn value(nodes: &[Node], node: &Node, values: &[Vec<f64>], feeds: &mut Feeds) ->
         Op::Symmetry(g) => layout::grid_symmetry(x(0), shape(0), *g),
         Op::RayForward(beam) => ray_transform::forward(x(0), node.shape.n(), beam).value,
         Op::RayAdjoint(beam) => ray_transform::adjoint(x(0), node.shape.n(), beam).value,
+        Op::RayBackproject(beam) => ray_transform::backproject(x(0), node.shape.n(), beam).value,
+        Op::RayBackprojectTranspose(beam) => {
+            ray_transform::backproject_transpose(x(0), node.shape.n(), beam).value
+        }
+        Op::Assign => {
+            if let Op::State(name) = &nodes[node.inputs[0]].op {
+                feeds.insert(name.clone(), x(1).to_vec());
+            }
+            x(1).to_vec()
+        }
         Op::Random {
             distribution,
             seed,

@@ -262,8 +262,12 @@ impl Tape {
             Op::Symmetry(g) => one(self.symmetry(dy, g.inverse())),
             Op::RayForward(beam) => one(self.ray_adjoint(dy, beam)?),
             Op::RayAdjoint(beam) => one(self.ray_forward(dy, beam)?),
+            Op::RayBackproject(beam) => one(self.ray_backproject_transpose(dy, beam)?),
+            Op::RayBackprojectTranspose(beam) => one(self.ray_backproject(dy, beam)?),
             Op::Input(_) | Op::Constant(_) | Op::State(_) => Ok(Vec::new()),
-            Op::Random { .. } | Op::Adam(_) => Err(Error::NoGradient { op: op.name() }),
+            Op::Random { .. } | Op::Adam(_) | Op::Assign => {
+                Err(Error::NoGradient { op: op.name() })
+            }
         }
     }
 }

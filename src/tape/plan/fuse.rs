@@ -85,7 +85,7 @@ pub(super) fn tasks(nodes: &[Node], outputs: &[usize], is_view: &[bool]) -> Vec<
     let mut seen = 0;
     for (index, node) in nodes.iter().enumerate() {
         updates[index] = seen;
-        seen += usize::from(live[index] && matches!(node.op, Op::Adam(_)));
+        seen += usize::from(live[index] && node.op.updates() > 0);
     }
     let mut absorbed = vec![false; nodes.len()];
     let mut tasks = Vec::new();

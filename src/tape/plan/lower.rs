@@ -41,6 +41,9 @@ pub(super) fn lower(task: &Task, nodes: &[Node], algorithm: Algorithm) -> Lowere
         Op::Symmetry(g) => layout::symmetry(input(0), output, *g),
         Op::RayForward(beam) => ray_transform::forward(beam, output.n()),
         Op::RayAdjoint(beam) => ray_transform::adjoint(beam, output.n()),
+        Op::RayBackproject(beam) => ray_transform::backproject(beam, output.n()),
+        Op::RayBackprojectTranspose(beam) => ray_transform::backproject_transpose(beam, output.n()),
+        Op::Assign => layout::assign(output),
         Op::Random {
             distribution,
             seed,

@@ -93,9 +93,11 @@ impl Plan {
     /// Compiles what `outputs` need. The states live in `store`.
     ///
     /// # Errors
+    /// [`Error::Shape`] if a state is read after it was updated in place;
     /// [`Error::OutOfMemory`] before anything is allocated if the plan does not fit;
     /// [`Error::Shader`] or [`Error::Device`] if a kernel cannot be built.
     pub fn compile(tape: &Tape, outputs: &[Var], store: &Store, options: Options) -> Result<Self> {
+        check_updates(tape.nodes(), outputs)?;
         let gpu = store.gpu().clone();
         let draft = Draft::new(tape, outputs, Capabilities::of(&gpu), options);
         let memory = draft.memory(store)?;
@@ -298,7 +300,7 @@ impl Draft {
         fuse::drop_broadcasts(&mut nodes);
         let owner = owners(&nodes);
         let is_view: Vec<bool> = (nodes.iter().zip(&owner).enumerate())
-            .map(|(i, (node, owner))| owner.0 != i && !matches!(node.op, Op::Adam(_)))
+            .map(|(i, (node, owner))| owner.0 != i && node.op.updates() == 0)
             .collect();
         let tasks = fuse::tasks(&nodes, &outputs, &is_view);
         let algorithm = options
@@ -378,6 +380,47 @@ impl Draft {
     }
 }
 
+/// Refuses to read the old value of a state (its node, or a view of it) where an update in place
+/// stands in between: its buffer holds the new value by then.
+fn check_updates(nodes: &[Node], outputs: &[Var]) -> Result<()> {
+    let outputs: Vec<usize> = outputs.iter().map(|v| v.index()).collect();
+    let live = fuse::live(nodes, &outputs);
+    let owner = owners(nodes);
+    let name = |index: usize| match &nodes[index].op {
+        Op::State(name) => Some(name.as_str()),
+        _ => None,
+    };
+    // Where each state was last updated so far.
+    let mut updated: HashMap<&str, usize> = HashMap::new();
+    for (index, node) in nodes.iter().enumerate().filter(|(i, _)| live[*i]) {
+        let reads = node
+            .inputs
+            .iter()
+            .filter_map(|&i| Some((i, name(owner[i].0)?)));
+        for (input, state) in reads {
+            // A view of an update's result is newer than the update.
+            let mut source = input;
+            while owner[source].0 != source && nodes[source].op.updates() == 0 {
+                source = nodes[source].inputs[0];
+            }
+            if updated.get(state).is_some_and(|&at| source < at) {
+                return Err(Error::shape(
+                    node.op.name(),
+                    format!(
+                        "reads the state '{state}' after it was updated: use the update's result"
+                    ),
+                ));
+            }
+        }
+        for &input in &node.inputs[..node.op.updates()] {
+            if let Some(state) = name(input) {
+                updated.insert(state, index);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Views: a reshape, and a slice of consecutive elements at an aligned offset, take no memory of
 /// their own; an update in place is its state.
 fn owners(nodes: &[Node]) -> Vec<(usize, usize)> {
@@ -385,7 +428,7 @@ fn owners(nodes: &[Node]) -> Vec<(usize, usize)> {
     for (index, node) in nodes.iter().enumerate() {
         let own = match &node.op {
             Op::Reshape => owner[node.inputs[0]],
-            Op::Adam(_) => owner[node.inputs[0]],
+            op if op.updates() > 0 => owner[node.inputs[0]],
             Op::Slice { axis, start } => {
                 let input = nodes[node.inputs[0]].shape;
                 let (base, offset) = owner[node.inputs[0]];

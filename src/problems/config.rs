@@ -1,0 +1,286 @@
+//! The problem file: `[operator]` and `[noise]`.
+
+use crate::config::within;
+use crate::error::{Error, Result};
+use crate::operators::{LinearOperator, RayTransform};
+use crate::shape::ParallelBeam;
+use serde::{Deserialize, Serialize};
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+/// A problem: what is measured, and with which noise. The defaults are the scan of Celledoni et al.
+/// 2021, section 5.1.1.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProblemConfig {
+    /// The forward operator.
+    pub operator: OperatorConfig,
+    /// The noise; none unless given.
+    #[serde(default)]
+    pub noise: NoiseConfig,
+}
+
+/// A forward operator by its `kind`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum OperatorConfig {
+    /// Parallel-beam computed tomography.
+    RayTransform(RayTransformConfig),
+}
+
+impl Default for OperatorConfig {
+    fn default() -> Self {
+        OperatorConfig::RayTransform(RayTransformConfig::default())
+    }
+}
+
+impl OperatorConfig {
+    /// The operator on a grid that is `oversampling` times finer than the configured one: the same
+    /// field of view and the same measurement.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key whose value cannot be used.
+    pub fn build(&self, oversampling: usize) -> Result<Arc<dyn LinearOperator>> {
+        Ok(match self {
+            OperatorConfig::RayTransform(config) => {
+                Arc::new(RayTransform::new(config.geometry(oversampling)?))
+            }
+        })
+    }
+
+    /// The same operator with every default written out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key whose value cannot be used.
+    pub fn resolved(&self) -> Result<Self> {
+        Ok(match self {
+            OperatorConfig::RayTransform(config) => {
+                OperatorConfig::RayTransform(config.resolved()?)
+            }
+        })
+    }
+}
+
+/// Rows and columns of an image: `N` for a square one, or `[rows, columns]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a whole number, or [rows, columns]")]
+pub enum ImageSize {
+    /// As many rows as columns.
+    Square(usize),
+    /// Rows, columns.
+    Rectangle([usize; 2]),
+}
+
+impl ImageSize {
+    /// Rows, columns.
+    pub fn extents(self) -> [usize; 2] {
+        match self {
+            ImageSize::Square(side) => [side, side],
+            ImageSize::Rectangle(extents) => extents,
+        }
+    }
+}
+
+/// A parallel-beam scan; lengths in metres. The geometry is that of [`ParallelBeam`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RayTransformConfig {
+    /// Pixels of the image.
+    pub image_size: ImageSize,
+    /// Views equally spaced on [0, 180) degrees; 50 unless `angles` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub views: Option<usize>,
+    /// View angles in degrees, instead of `views`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub angles: Option<Vec<f64>>,
+    /// Bins of the detector; by default the image's diagonal in pixels, rounded up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detector_bins: Option<usize>,
+    /// Width of the image.
+    pub field_of_view: f64,
+    /// Width of a bin; by default the bins cover the image's diagonal, `sqrt(2)` times the field
+    /// of view of a square image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detector_width: Option<f64>,
+    /// Shift of the detector's centre.
+    pub detector_offset: f64,
+}
+
+impl Default for RayTransformConfig {
+    fn default() -> Self {
+        RayTransformConfig {
+            image_size: ImageSize::Square(512),
+            views: None,
+            angles: None,
+            detector_bins: None,
+            field_of_view: 0.36,
+            detector_width: None,
+            detector_offset: 0.0,
+        }
+    }
+}
+
+impl RayTransformConfig {
+    const DEFAULT_VIEWS: usize = 50;
+
+    /// The geometry on a grid that is `oversampling` times finer, with the same field of view and
+    /// detector.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key whose value cannot be used.
+    pub fn geometry(&self, oversampling: usize) -> Result<ParallelBeam> {
+        let [rows, columns] = self.image_size.extents();
+        for side in [rows, columns] {
+            within("operator.image_size", side, 1..=8192)?;
+        }
+        within("operator.field_of_view", self.field_of_view, 1e-6..=1e3)?;
+        let angles = self.angles_in_radians()?;
+        // The relation to the configured grid holds on the finer one as well.
+        let pixel = self.field_of_view / columns as f64;
+        let diagonal = (rows as f64).hypot(columns as f64);
+        let bins = self.detector_bins.unwrap_or(diagonal.ceil() as usize);
+        within("operator.detector_bins", bins, 1..=65_536)?;
+        let bin_width = match self.detector_width {
+            Some(width) => {
+                let range = 1e-3 * pixel..=1e3 * pixel;
+                within("operator.detector_width", width, range)?
+            }
+            None => diagonal * pixel / bins as f64,
+        };
+        // Farther out, no ray would meet the image.
+        let reach = 0.5 * (diagonal * pixel + bins as f64 * bin_width);
+        let offset = within(
+            "operator.detector_offset",
+            self.detector_offset,
+            -reach..=reach,
+        )?;
+        Ok(ParallelBeam {
+            rows: oversampling * rows,
+            columns: oversampling * columns,
+            pixel: pixel / oversampling as f64,
+            angles,
+            bins,
+            bin_width,
+            offset,
+        })
+    }
+
+    fn angles_in_radians(&self) -> Result<Vec<f64>> {
+        const VIEWS: std::ops::RangeInclusive<usize> = 1..=100_000;
+        match (&self.angles, self.views) {
+            (Some(_), Some(_)) => Err(Error::Config(
+                "operator.views and operator.angles are both given: keep `views` for equally spaced ones, `angles` for any others".into(),
+            )),
+            (Some(angles), None) => {
+                within("the number of operator.angles", angles.len(), VIEWS)?;
+                let radians = |&a: &f64| Ok(within("operator.angles", a, -360.0..=360.0)?.to_radians());
+                angles.iter().map(radians).collect()
+            }
+            (None, views) => {
+                let views = views.unwrap_or(Self::DEFAULT_VIEWS);
+                within("operator.views", views, VIEWS)?;
+                Ok((0..views).map(|v| PI * v as f64 / views as f64).collect())
+            }
+        }
+    }
+
+    fn resolved(&self) -> Result<Self> {
+        let beam = self.geometry(1)?;
+        let views = self.angles.is_none().then_some(beam.angles.len());
+        Ok(RayTransformConfig {
+            views,
+            detector_bins: Some(beam.bins),
+            detector_width: Some(beam.bin_width),
+            ..self.clone()
+        })
+    }
+}
+
+/// Noise by its `kind`.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum NoiseConfig {
+    /// `y = A u`.
+    None {},
+    /// `y = A u + sigma N(0, 1)`.
+    Gaussian {
+        /// Standard deviation, in the unit of the measurement.
+        sigma: f64,
+    },
+    /// `y = gain Pois(A u / gain)`; `A u` must not be negative.
+    Poisson {
+        /// The unit of the measurement that one count stands for.
+        #[serde(default = "one")]
+        gain: f64,
+    },
+    /// `y = gain Pois(A u / gain) + sigma N(0, 1)`; `A u` must not be negative.
+    PoissonGaussian {
+        /// The unit of the measurement that one count stands for.
+        #[serde(default = "one")]
+        gain: f64,
+        /// Standard deviation, in the unit of the measurement.
+        sigma: f64,
+    },
+    /// `y = -log(max(n / photons, eta)) / attenuation` with `n ~ Pois(photons exp(-attenuation A
+    /// u))` (Celledoni et al. 2021, section 5.1.1).
+    LowDoseCt {
+        /// Photons sent along each ray.
+        #[serde(default = "photons")]
+        photons: f64,
+        /// Attenuation per metre where the image is 1.
+        #[serde(default = "attenuation")]
+        attenuation: f64,
+        /// The transmission assumed where no photon arrived.
+        #[serde(default = "eta")]
+        eta: f64,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+fn photons() -> f64 {
+    1e4
+}
+fn attenuation() -> f64 {
+    81.35858
+}
+fn eta() -> f64 {
+    1e-8
+}
+
+impl Default for NoiseConfig {
+    fn default() -> Self {
+        NoiseConfig::None {}
+    }
+}
+
+impl NoiseConfig {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key whose value cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        const POSITIVE: std::ops::RangeInclusive<f64> = 1e-12..=1e6;
+        let check = |key, value| within(key, value, POSITIVE).map(drop);
+        match *self {
+            NoiseConfig::None {} => Ok(()),
+            NoiseConfig::Gaussian { sigma } => check("noise.sigma", sigma),
+            NoiseConfig::Poisson { gain } => check("noise.gain", gain),
+            NoiseConfig::PoissonGaussian { gain, sigma } => {
+                check("noise.gain", gain)?;
+                check("noise.sigma", sigma)
+            }
+            NoiseConfig::LowDoseCt {
+                photons,
+                attenuation,
+                eta,
+            } => {
+                // Poisson sampling is right for means up to 1e6.
+                within("noise.photons", photons, 1.0..=1e6)?;
+                check("noise.attenuation", attenuation)?;
+                within("noise.eta", eta, 1e-30..=1.0).map(drop)
+            }
+        }
+    }
+}

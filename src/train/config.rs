@@ -1,0 +1,482 @@
+//! A training config: TOML in, checked and fully resolved settings out.
+
+use crate::config::{parse_toml, within};
+use crate::data::files;
+use crate::error::{Error, Result};
+use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
+use crate::operators::{LinearOperator, diagnostics};
+use crate::problems::{Problem, ProblemConfig};
+use crate::tape::AdamConstants;
+use crate::tape::plan::Store;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything that determines a training run. Every default is that of Celledoni et al. 2021.
+///
+/// ```toml
+/// [problem]
+/// file = "ct.toml"          # or [problem.operator] and [problem.noise] here
+/// [data]
+/// train = "train.npy"
+/// train_images = 10         # the first ten; default all
+/// validation = "validation.npy"
+/// [model]
+/// kind = "learned_proximal_gradient"
+/// group = "C4"
+/// [training]
+/// steps = 100000
+/// ```
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig<P = ProblemConfig> {
+    /// The forward operator and the noise.
+    pub problem: P,
+    /// The images.
+    pub data: DataConfig,
+    /// The network.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// What is made small.
+    #[serde(default)]
+    pub loss: LossConfig,
+    /// How.
+    #[serde(default)]
+    pub optimiser: OptimiserConfig,
+    /// How long, and how often to look.
+    #[serde(default)]
+    pub training: TrainingConfig,
+}
+
+/// `[problem]` that stands in a file of its own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProblemFile {
+    file: PathBuf,
+}
+
+/// Ground-truth images; their measurements are simulated.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A `.npy` file `[N, H, W]` or `[H, W]`. A relative path starts at the config's directory.
+    pub train: PathBuf,
+    /// How many of them, from the first; by default all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_images: Option<usize>,
+    /// Images that are never trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<PathBuf>,
+    /// How many of them, from the first; by default all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_images: Option<usize>,
+}
+
+/// The network.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ModelConfig {
+    /// Learned proximal gradient descent.
+    LearnedProximalGradient(LearnedProximalGradientConfig),
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        ModelConfig::LearnedProximalGradient(LearnedProximalGradientConfig::default())
+    }
+}
+
+/// The loss.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum LossConfig {
+    /// Half the mean squared error against the ground truth.
+    Supervised {},
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        LossConfig::Supervised {}
+    }
+}
+
+/// The optimiser.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum OptimiserConfig {
+    /// Adam (Kingma and Ba, 2015).
+    Adam(AdamConfig),
+}
+
+impl Default for OptimiserConfig {
+    fn default() -> Self {
+        OptimiserConfig::Adam(AdamConfig::default())
+    }
+}
+
+/// Adam's settings.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamConfig {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the square root.
+    pub epsilon: f64,
+    /// The gradient is scaled down to this 2-norm where it is longer; by default never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// How the step size changes.
+    pub schedule: Schedule,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        AdamConfig {
+            learning_rate: 1e-4,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            clip_norm: None,
+            schedule: Schedule::Constant,
+        }
+    }
+}
+
+/// How the step size changes in the course of training.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Not at all.
+    #[default]
+    Constant,
+    /// By the factor `(1 + cos(pi (t - 1) / steps)) / 2` in step `t`, counted from 1.
+    Cosine,
+}
+
+/// Length and rhythm of a training run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// Steps of the optimiser.
+    pub steps: u64,
+    /// Images in each step.
+    pub batch: usize,
+    /// Seed of the initial parameters, of the order of the images and of the noise.
+    pub seed: u64,
+    /// Steps between validations.
+    pub validate_every: u64,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Steps between lines of the log.
+    pub log_every: u64,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        TrainingConfig {
+            steps: 100_000,
+            batch: 1,
+            seed: 0,
+            validate_every: 1000,
+            checkpoint_every: 1000,
+            log_every: 10,
+        }
+    }
+}
+
+/// What the trainer needs of a [`TrainConfig`]: everything but where the data come from.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Recipe {
+    /// What is made small.
+    pub loss: LossConfig,
+    /// How.
+    pub optimiser: OptimiserConfig,
+    /// How long.
+    pub training: TrainingConfig,
+}
+
+impl TrainConfig {
+    /// Reads a config file; see [`TrainConfig::parse`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file, or the problem file that it names, cannot be read; else as
+    /// [`TrainConfig::parse`].
+    pub fn load(path: impl AsRef<Path>, overrides: &[String]) -> Result<Self> {
+        Self::parse(path.as_ref(), &files::read_text(&path)?, overrides)
+    }
+
+    /// The config in `text`, which stands, or would stand, in the file `path`: defaults are filled
+    /// in, a problem file is read, and relative paths are made absolute from the directory of
+    /// `path`. Each override is `key.in.dots=value` with a TOML value, or plain text for a string.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the file and the key for an unknown key, a value of the wrong
+    /// type or out of range, or an override that is not `key=value`; [`Error::Io`] if the problem
+    /// file cannot be read.
+    pub fn parse(path: &Path, text: &str, overrides: &[String]) -> Result<Self> {
+        let table = text.parse::<toml::Table>();
+        let text = match (&table, overrides) {
+            (_, []) | (Err(_), _) => text.to_string(),
+            (Ok(table), overrides) => {
+                let mut table = table.clone();
+                for text in overrides {
+                    set(&mut table, text)?;
+                }
+                to_toml(&table)?
+            }
+        };
+        let names_file = text.parse::<toml::Table>().is_ok_and(|table| {
+            let problem = table.get("problem").and_then(|p| p.as_table());
+            problem.is_some_and(|p| p.contains_key("file"))
+        });
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let mut config = if names_file {
+            let config: TrainConfig<ProblemFile> = parse_toml(path, &text)?;
+            let file = directory.join(&config.problem.file);
+            let problem = parse_toml(&file, &files::read_text(&file)?)?;
+            config.with_problem(problem)
+        } else {
+            parse_toml::<TrainConfig>(path, &text)?
+        };
+        for data in [
+            Some(&mut config.data.train),
+            config.data.validation.as_mut(),
+        ] {
+            let Some(data) = data else { continue };
+            *data = std::path::absolute(directory.join(&*data))
+                .map_err(|e| Error::io(&*data, "resolve", e))?;
+        }
+        let named = |e| match e {
+            Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
+            other => other,
+        };
+        config.problem = Problem::new(&config.problem).map_err(named)?.config;
+        config.validate().map_err(named)?;
+        Ok(config)
+    }
+
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the key.
+    pub fn validate(&self) -> Result<()> {
+        for (key, count) in [
+            ("data.train_images", self.data.train_images),
+            ("data.validation_images", self.data.validation_images),
+        ] {
+            if let Some(count) = count {
+                within(key, count, 1..=usize::MAX)?;
+            }
+        }
+        self.recipe().validate()
+    }
+
+    /// The loss, the optimiser and the length of training.
+    pub fn recipe(&self) -> Recipe {
+        Recipe {
+            loss: self.loss.clone(),
+            optimiser: self.optimiser.clone(),
+            training: self.training.clone(),
+        }
+    }
+
+    /// The whole config as TOML, every default written out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a path is not UTF-8.
+    pub fn to_toml(&self) -> Result<String> {
+        to_toml(self)
+    }
+}
+
+impl<P> TrainConfig<P> {
+    fn with_problem<Q: DeserializeOwned>(self, problem: Q) -> TrainConfig<Q> {
+        TrainConfig {
+            problem,
+            data: self.data,
+            model: self.model,
+            loss: self.loss,
+            optimiser: self.optimiser,
+            training: self.training,
+        }
+    }
+}
+
+fn to_toml(value: &impl Serialize) -> Result<String> {
+    toml::to_string(value)
+        .map_err(|e| Error::Config(format!("the config cannot be written as TOML: {e}")))
+}
+
+/// Applies one override `key.in.dots=value`.
+fn set(table: &mut toml::Table, text: &str) -> Result<()> {
+    let bad = |why: &str| {
+        Error::Config(format!(
+            "--set {text}: {why}; write for example --set optimiser.learning_rate=1e-3"
+        ))
+    };
+    let (key, value) = text.split_once('=').ok_or_else(|| bad("there is no '='"))?;
+    let parsed = format!("value = {value}").parse::<toml::Table>();
+    let value = match parsed.ok().and_then(|mut t| t.remove("value")) {
+        Some(value) => value,
+        None => toml::Value::String(value.into()),
+    };
+    let (sections, name) = match key.trim().rsplit_once('.') {
+        Some((sections, name)) => (sections.split('.').collect(), name),
+        None => (Vec::new(), key.trim()),
+    };
+    let mut place = table;
+    for section in sections {
+        place = (place.entry(section.trim()))
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| bad(&format!("'{section}' is not a section")))?;
+    }
+    place.insert(name.trim().into(), value);
+    Ok(())
+}
+
+impl Recipe {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the key.
+    pub fn validate(&self) -> Result<()> {
+        let OptimiserConfig::Adam(adam) = &self.optimiser;
+        for (key, value) in [
+            ("optimiser.learning_rate", Some(adam.learning_rate)),
+            ("optimiser.epsilon", Some(adam.epsilon)),
+            ("optimiser.clip_norm", adam.clip_norm),
+        ] {
+            if let Some(value) = value {
+                // The kernel computes in single precision: what vanishes there is no setting.
+                within(key, value, 1e-30..=1e30)?;
+            }
+        }
+        // 1 - beta must not vanish in single precision either.
+        within("optimiser.beta1", adam.beta1, 0.0..=0.999_999)?;
+        within("optimiser.beta2", adam.beta2, 0.0..=0.999_999)?;
+        let training = &self.training;
+        for (key, count) in [
+            ("training.steps", training.steps),
+            ("training.validate_every", training.validate_every),
+            ("training.checkpoint_every", training.checkpoint_every),
+            ("training.log_every", training.log_every),
+        ] {
+            within(key, count, 1..=1 << 40)?;
+        }
+        within("training.batch", training.batch, 1..=4096)?;
+        // TOML's integers are signed.
+        within("training.seed", training.seed, 0..=i64::MAX as u64)?;
+        Ok(())
+    }
+}
+
+impl AdamConfig {
+    /// The step size of step `t`, counted from 1, of `steps`.
+    pub fn learning_rate(&self, t: u64, steps: u64) -> f64 {
+        match self.schedule {
+            Schedule::Constant => self.learning_rate,
+            Schedule::Cosine => {
+                let phase = t.saturating_sub(1).min(steps) as f64 / steps as f64;
+                0.5 * self.learning_rate * (1.0 + (std::f64::consts::PI * phase).cos())
+            }
+        }
+    }
+
+    pub(super) fn constants(&self) -> AdamConstants {
+        AdamConstants {
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            epsilon: self.epsilon as f32,
+        }
+    }
+}
+
+/// A network together with what it takes from its operator: what a checkpoint must know to build
+/// it again.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ModelSpec {
+    /// The settings.
+    pub config: ModelConfig,
+    /// Channels of an image.
+    pub channels: usize,
+    /// The norm of the operator that the network is trained with. Single precision survives the
+    /// way through a text file.
+    pub operator_norm: f32,
+}
+
+impl ModelSpec {
+    /// The network `config` for `operator`, whose norm is measured on the device of `store`.
+    ///
+    /// # Errors
+    /// Those of compiling and running the operator.
+    pub fn measure(
+        config: &ModelConfig,
+        operator: &dyn LinearOperator,
+        store: &Store,
+    ) -> Result<Self> {
+        Ok(ModelSpec {
+            config: config.clone(),
+            channels: operator.domain().c(),
+            operator_norm: diagnostics::norm(operator, store, 200)? as f32,
+        })
+    }
+
+    /// The network.
+    ///
+    /// # Errors
+    /// Those of [`LearnedProximalGradient::new`].
+    pub fn build(&self) -> Result<LearnedProximalGradient> {
+        let ModelConfig::LearnedProximalGradient(config) = &self.config;
+        LearnedProximalGradient::new(config, self.channels, f64::from(self.operator_norm))
+    }
+
+    /// This network with the operator's norm that `trained` was made with, so that a norm measured
+    /// on another adapter changes no bit.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the norms differ by more than measuring them does.
+    pub fn adopt_norm(&mut self, trained: &ModelSpec) -> Result<()> {
+        let (theirs, ours) = (trained.operator_norm, self.operator_norm);
+        if (theirs - ours).abs() > 1e-3 * ours {
+            return Err(Error::Config(format!(
+                "the network was trained with an operator of norm {theirs} and this problem's has {ours}: use the problem of the training run"
+            )));
+        }
+        self.operator_norm = theirs;
+        Ok(())
+    }
+
+    /// The first setting in which networks of `self` and `other` compute something different, as
+    /// `(key, self's value, other's value)`. The operator's norm is not compared.
+    pub fn difference(&self, other: &ModelSpec) -> Option<(String, String, String)> {
+        let settings = |spec: &ModelSpec| {
+            let ModelConfig::LearnedProximalGradient(mut config) = spec.config.clone();
+            // Costs time and saves memory; changes no result.
+            config.recompute = false;
+            let config = ModelConfig::LearnedProximalGradient(config);
+            let mut value = serde_json::to_value(config).unwrap_or_default();
+            value["channels"] = spec.channels.into();
+            value
+        };
+        let (a, b) = (settings(self), settings(other));
+        let keys = a.as_object().into_iter().chain(b.as_object());
+        keys.flat_map(|o| o.keys())
+            .find(|key| a.get(*key) != b.get(*key))
+            .map(|key| {
+                let show = |v: &serde_json::Value| {
+                    v.get(key)
+                        .map_or_else(|| "absent".into(), |v| v.to_string())
+                };
+                (key.clone(), show(&a), show(&b))
+            })
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,39 @@
+//! Training: data, settings, the training step, checkpoints, run directories, and the trained
+//! model ready to reconstruct.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`config`] | a training config as TOML, every default and every check |
+//! | [`dataset`] | images with their measurements, and the order they are trained in |
+//! | [`trainer`] | one training step as a compiled plan, and validation |
+//! | [`checkpoint`] | the state of a training run on disk |
+//! | [`run_dir`] | the directory of a run: config, log, checkpoints |
+//! | [`run`](mod@run) | the loop |
+//! | [`prepare`](mod@prepare) | from a config to a trainer |
+//! | [`reconstructor`] | a trained model ready to reconstruct |
+//!
+//! A run is a function of its config: the same config on the same adapter gives the same bits,
+//! whether or not it was interrupted and resumed on the way. Nothing here prints.
+
+pub mod checkpoint;
+pub mod config;
+pub mod dataset;
+mod forward;
+pub mod prepare;
+pub mod reconstructor;
+pub mod run;
+pub mod run_dir;
+mod tensor_file;
+pub mod trainer;
+
+pub use checkpoint::{Checkpoint, TrainingState};
+pub use config::{
+    AdamConfig, DataConfig, LossConfig, ModelConfig, ModelSpec, OptimiserConfig, Recipe, Schedule,
+    TrainConfig, TrainingConfig,
+};
+pub use dataset::Dataset;
+pub use prepare::prepare;
+pub use reconstructor::Reconstructor;
+pub use run::{Observer, Progress, RunOptions, Summary, run};
+pub use run_dir::{Record, RunDir, Which};
+pub use trainer::{Scores, Trainer};

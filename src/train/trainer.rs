@@ -1,0 +1,408 @@
+//! One training step as a compiled plan that is replayed.
+
+use super::checkpoint::{Checkpoint, TrainingState};
+use super::config::{AdamConfig, LossConfig, ModelSpec, OptimiserConfig, Recipe};
+use super::dataset::{BatchOrder, Dataset};
+use super::forward::Forward;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Pending};
+use crate::losses;
+use crate::metrics;
+use crate::models::LearnedProximalGradient;
+use crate::nn::Parameters;
+use crate::operators::LinearOperator;
+use crate::reference::adam::rates;
+use crate::shape::Shape;
+use crate::tape::plan::{Options, Plan, Store};
+use crate::tape::{AdamConstants, Tape, Unary, Var};
+
+/// The states that hold Adam's moments.
+const MOMENTS: [&str; 2] = ["adam.m", "adam.v"];
+
+/// A network in training. It knows a model, an operator, a loss and arrays; where they come from
+/// is not its business.
+///
+/// The states live in a store of its own, so that trainers on one device do not share parameters.
+pub struct Trainer {
+    store: Store,
+    spec: ModelSpec,
+    model: LearnedProximalGradient,
+    recipe: Recipe,
+    data: Dataset,
+    validation: Option<(Dataset, Forward)>,
+    recorded: Recorded,
+    plan: Plan,
+    order: BatchOrder,
+    state: TrainingState,
+    truth: Vec<f32>,
+    measurements: Vec<f32>,
+}
+
+/// Mean scores over the validation images.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Scores {
+    /// The training loss.
+    pub loss: f64,
+    /// Peak signal-to-noise ratio in decibels, with the maximum of each ground truth as the peak;
+    /// complex images by their magnitude.
+    pub psnr: f64,
+}
+
+/// The values of a recorded training step.
+#[derive(Clone, Copy)]
+struct Recorded {
+    loss: Var,
+    /// The new parameters: what makes the update happen.
+    parameters: Var,
+}
+
+impl Trainer {
+    /// Compiles the training step for the network `spec` on `operator`, and validation if there are
+    /// images for it, with initial parameters from the recipe's seed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a setting is out of range or the batch is larger than the data set;
+    /// [`Error::Shape`] if data, network and operator do not fit; [`Error::Data`] if a validation
+    /// image has no positive value (then it has no PSNR); [`Error::OutOfMemory`] with the bytes
+    /// needed and available before anything is allocated; those of recording and compiling.
+    pub fn new(
+        gpu: &Gpu,
+        spec: &ModelSpec,
+        operator: &dyn LinearOperator,
+        recipe: &Recipe,
+        data: Dataset,
+        validation: Option<Dataset>,
+    ) -> Result<Self> {
+        recipe.validate()?;
+        let batch = recipe.training.batch;
+        if batch > data.count() {
+            return Err(Error::Config(format!(
+                "[training] batch = {batch}: there are only {} training images",
+                data.count()
+            )));
+        }
+        data.check(operator)?;
+        if let Some(validation) = &validation {
+            validation.check(operator)?;
+            // Before hours of training, not after.
+            score(validation, validation.truth(), None)?;
+        }
+        let model = spec.build()?;
+        let store = Store::new(gpu);
+        let (tape, recorded) = record(&model, operator, recipe)?;
+        let outputs = [recorded.loss, recorded.parameters];
+        let plan = Plan::compile(&tape, &outputs, &store, Options::default())?;
+        let validation = validation
+            .map(|data| {
+                let reserved = plan.memory().total();
+                let forward = Forward::compile(&store, operator, &model, data.count(), reserved)?;
+                Ok::<_, Error>((data, forward))
+            })
+            .transpose()?;
+        let trainer = Trainer {
+            order: BatchOrder::new(recipe.training.seed, data.count(), batch),
+            truth: vec![0.0; batch * data.image().elements()],
+            measurements: vec![0.0; batch * data.measurement().elements()],
+            spec: spec.clone(),
+            recipe: recipe.clone(),
+            state: TrainingState {
+                step: 0,
+                seed: recipe.training.seed,
+                seconds: 0.0,
+                best_psnr: None,
+            },
+            store,
+            model,
+            data,
+            validation,
+            recorded,
+            plan,
+        };
+        let initial = trainer.model.parameters().initial(recipe.training.seed);
+        trainer.write_states(&initial, None)?;
+        Ok(trainer)
+    }
+
+    /// One step of the optimiser on the next batch. Nothing is read back: the call returns when the
+    /// work is submitted, so a loop must wait now and then ([`Trainer::loss_later`],
+    /// [`Gpu::wait_for`]) or it runs ever further ahead of the device.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] in no case that construction lets pass.
+    pub fn step(&mut self) -> Result<()> {
+        for slot in 0..self.recipe.training.batch {
+            let image = self.order.image(self.state.step, slot);
+            (self.data).copy(image, slot, &mut self.truth, &mut self.measurements);
+        }
+        let t = self.state.step + 1;
+        let adam = self.adam();
+        let lr = adam.learning_rate(t, self.recipe.training.steps);
+        // The kernel's own decays, in single precision: their bias is what is to be corrected.
+        let AdamConstants { beta1, beta2, .. } = adam.constants();
+        let rates = rates(lr, [beta1, beta2].map(f64::from), t).map(|r| r as f32);
+        self.plan.run(&[
+            ("measurements", &self.measurements),
+            ("truth", &self.truth),
+            ("rates", &rates),
+        ])?;
+        self.state.step = t;
+        Ok(())
+    }
+
+    /// The number of steps done.
+    pub fn completed(&self) -> u64 {
+        self.state.step
+    }
+
+    /// How far training has come.
+    pub fn state(&self) -> &TrainingState {
+        &self.state
+    }
+
+    pub(super) fn state_mut(&mut self) -> &mut TrainingState {
+        &mut self.state
+    }
+
+    /// The step size of the last step.
+    pub fn learning_rate(&self) -> f64 {
+        (self.adam()).learning_rate(self.state.step.max(1), self.recipe.training.steps)
+    }
+
+    fn adam(&self) -> &AdamConfig {
+        let OptimiserConfig::Adam(adam) = &self.recipe.optimiser;
+        adam
+    }
+
+    /// Starts reading the loss of the last step, taken before its update.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn loss_later(&self) -> Result<Pending> {
+        self.plan.read_later(self.recorded.loss)
+    }
+
+    /// The loss of the last step, taken before its update; blocks.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn loss(&self) -> Result<f64> {
+        let loss = self.loss_later()?.wait(self.store.gpu())?;
+        Ok(f64::from(loss[0]))
+    }
+
+    /// The mean scores over the validation images, if there are any.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] that names the step if a reconstruction is not; [`Error::Device`].
+    pub fn validate(&self) -> Result<Option<Scores>> {
+        let Some((data, forward)) = &self.validation else {
+            return Ok(None);
+        };
+        let images = forward.apply(data.measurements(), data.count());
+        let images = images.map_err(|e| match e {
+            Error::NotFinite(what) => Error::NotFinite(format!(
+                "validation after step {}: {what}; {}",
+                self.state.step, ADVICE
+            )),
+            other => other,
+        })?;
+        score(data, &images, Some(&self.recipe.loss)).map(Some)
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        self.store.gpu()
+    }
+
+    /// The network's description.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// The network.
+    pub fn model(&self) -> &LearnedProximalGradient {
+        &self.model
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Bytes that the training step takes, states included.
+    pub fn memory(&self) -> crate::tape::plan::Memory {
+        self.plan.memory()
+    }
+
+    /// Bytes that validation takes on top.
+    pub fn validation_bytes(&self) -> u64 {
+        (self.validation.as_ref()).map_or(0, |(_, forward)| forward.bytes())
+    }
+
+    /// The flat parameters; blocks.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn parameters(&self) -> Result<Vec<f32>> {
+        self.store.read(Parameters::STATE)
+    }
+
+    /// Starts from these flat parameters instead: step 0, moments zero.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is another number of them.
+    pub fn set_parameters(&mut self, values: &[f32]) -> Result<()> {
+        self.write_states(values, None)?;
+        self.state.step = 0;
+        Ok(())
+    }
+
+    fn write_states(&self, parameters: &[f32], moments: Option<&[Vec<f32>; 2]>) -> Result<()> {
+        let shape = self.model.parameters().flat();
+        self.store.write(Parameters::STATE, shape, parameters)?;
+        let zeros = [(); 2].map(|()| vec![0.0; shape.elements()]);
+        for (name, values) in MOMENTS.iter().zip(moments.unwrap_or(&zeros)) {
+            self.store.write(name, shape, values)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that training from here on depends on; blocks.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] that names the step and the parameter if a number is not;
+    /// [`Error::Device`].
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let [m, v] = MOMENTS;
+        let [parameters, m, v] = [Parameters::STATE, m, v].map(|name| self.store.read(name));
+        let (parameters, moments) = (parameters?, [m?, v?]);
+        for (what, values) in [
+            ("parameter", &parameters),
+            ("first moment of parameter", &moments[0]),
+            ("second moment of parameter", &moments[1]),
+        ] {
+            for (name, _, range) in self.model.parameters().layout() {
+                if let Some(value) = values[range].iter().find(|v| !v.is_finite()) {
+                    return Err(Error::NotFinite(format!(
+                        "the {what} '{name}' after step {} is {value}; {ADVICE}",
+                        self.state.step
+                    )));
+                }
+            }
+        }
+        Ok(Checkpoint {
+            model: self.spec.clone(),
+            state: self.state.clone(),
+            parameters,
+            moments: Some(moments),
+        })
+    }
+
+    /// Goes on from a checkpoint, bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the checkpoint has another network, operator or seed, or no moments.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let bad = |what: String| {
+            Err(Error::Config(format!(
+                "the run cannot be resumed: {what}; start a new run directory"
+            )))
+        };
+        if let Some((key, theirs, ours)) = checkpoint.model.difference(&self.spec) {
+            return bad(format!(
+                "[model] {key} was {theirs} in the checkpoint and is {ours} now"
+            ));
+        }
+        if checkpoint.model.operator_norm != self.spec.operator_norm {
+            return bad(format!(
+                "the checkpoint was trained with an operator of norm {} and the problem's has {}",
+                checkpoint.model.operator_norm, self.spec.operator_norm
+            ));
+        }
+        if checkpoint.state.seed != self.recipe.training.seed {
+            return bad(format!(
+                "[training] seed was {} in the checkpoint and is {} now",
+                checkpoint.state.seed, self.recipe.training.seed
+            ));
+        }
+        if checkpoint.moments.is_none() {
+            return bad("the checkpoint has no optimiser state".into());
+        }
+        self.write_states(&checkpoint.parameters, checkpoint.moments.as_ref())?;
+        self.state = checkpoint.state.clone();
+        Ok(())
+    }
+}
+
+pub(super) const ADVICE: &str =
+    "training diverged: lower [optimiser] learning_rate or set clip_norm";
+
+/// Records reconstruction, loss, gradients and update.
+fn record(
+    model: &LearnedProximalGradient,
+    operator: &dyn LinearOperator,
+    recipe: &Recipe,
+) -> Result<(Tape, Recorded)> {
+    let batch = recipe.training.batch;
+    let mut tape = Tape::new();
+    let y = tape.input("measurements", operator.range().with(0, batch));
+    let truth = tape.input("truth", operator.domain().with(0, batch));
+    let rates = tape.input("rates", Shape::vector(2));
+    let (theta, bound) = model.parameters().bind(&mut tape)?;
+    let estimate = model.reconstruct(&mut tape, &bound, operator, y)?;
+    let LossConfig::Supervised {} = recipe.loss;
+    let loss = losses::half_mean_squared_error(&mut tape, estimate, truth)?;
+    let gradients = tape.gradients(loss, bound.vars())?;
+    let mut gradient = model.parameters().pack(&mut tape, &gradients)?;
+    let OptimiserConfig::Adam(adam) = &recipe.optimiser;
+    if let Some(limit) = adam.clip_norm {
+        gradient = clip(&mut tape, gradient, limit as f32)?;
+    }
+    let [m, v] = MOMENTS.map(|name| tape.state(name, theta.shape()));
+    let parameters = tape.adam([theta, m, v], gradient, rates, adam.constants())?;
+    Ok((tape, Recorded { loss, parameters }))
+}
+
+/// The gradient scaled down to the 2-norm `limit` where it is longer.
+fn clip(tape: &mut Tape, gradient: Var, limit: f32) -> Result<Var> {
+    // Squares of the gradient relative to the limit: in the range of f32 whatever the loss's unit.
+    let relative = tape.scale(gradient, 1.0 / limit);
+    let square = tape.mul(relative, relative)?;
+    let square = tape.sum_all(square)?;
+    let norm = tape.unary(Unary::Sqrt, square);
+    let norm = tape.unary(Unary::AtLeast(1.0), norm);
+    let factor = tape.unary(Unary::Reciprocal, norm);
+    tape.mul(gradient, factor)
+}
+
+/// Mean loss (0 without one) and mean PSNR of `images` against the ground truth.
+fn score(data: &Dataset, images: &[f32], loss: Option<&LossConfig>) -> Result<Scores> {
+    let one = data.image().elements();
+    let mut sum = Scores {
+        loss: 0.0,
+        psnr: 0.0,
+    };
+    for (truth, image) in data.truth().chunks(one).zip(images.chunks(one)) {
+        if let Some(LossConfig::Supervised {}) = loss {
+            let squares = truth.iter().zip(image);
+            let squares = squares.map(|(&t, &u)| (f64::from(u) - f64::from(t)).powi(2));
+            sum.loss += 0.5 * squares.sum::<f64>() / one as f64;
+        }
+        let [truth, image] = [truth, image].map(|x| magnitude(x, data.image().c()));
+        sum.psnr += metrics::psnr(&truth, &image)?;
+    }
+    let n = data.count() as f64;
+    Ok(Scores {
+        loss: sum.loss / n,
+        psnr: sum.psnr / n,
+    })
+}
+
+/// The magnitude of a complex image (two channels); any other image as it is.
+fn magnitude(image: &[f32], channels: usize) -> std::borrow::Cow<'_, [f32]> {
+    if channels != 2 {
+        return image.into();
+    }
+    let (re, im) = image.split_at(image.len() / 2);
+    re.iter().zip(im).map(|(re, im)| re.hypot(*im)).collect()
+}

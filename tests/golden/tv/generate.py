@@ -1,0 +1,94 @@
+"""Golden numbers for total variation: minimisers of |A u - y|^2 / (2 |A|^2) + weight TV(u), over all
+images and over u >= 0, on 16 x 12 pixels, by primal-dual iterations in float64 on a dense matrix.
+
+TV is isotropic with forward differences between pixels, zero across the border.
+
+    python tests/golden/tv/generate.py [--out DIR]
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from reference import joseph_matrix  # noqa: E402
+
+ROWS, COLUMNS, FIELD_OF_VIEW, VIEWS, BINS = 16, 12, 0.36, 12, 23
+WEIGHT = 3e-3
+
+
+def difference_matrix():
+    """Dense D, [2 * pixels, pixels]: differences to the right neighbour, then to the lower one."""
+    pixels = ROWS * COLUMNS
+    index = np.arange(pixels).reshape(ROWS, COLUMNS)
+    matrix = np.zeros((2, pixels, pixels))
+    for field, here, there in ((0, index[:, :-1], index[:, 1:]), (1, index[:-1], index[1:])):
+        matrix[field, here.ravel(), here.ravel()] = -1
+        matrix[field, here.ravel(), there.ravel()] = 1
+    return matrix.reshape(2 * pixels, pixels)
+
+
+def objective(a, d, y, u):
+    gradient = (d @ u).reshape(2, -1)
+    return 0.5 * np.sum((a @ u - y) ** 2) + WEIGHT * np.sum(np.sqrt(np.sum(gradient**2, axis=0)))
+
+
+def minimise(a, d, y, nonnegative, sigma, iterations=60_000):
+    """Chambolle and Pock's method with one step for both dual variables: tau sigma |(A, D)|^2 < 1."""
+    k = np.vstack([a, d])
+    tau = 0.99 / (sigma * np.linalg.norm(k, 2) ** 2)
+    u, dual = np.zeros(a.shape[1]), np.zeros(len(k))
+    for _ in range(iterations):
+        new = u - tau * (k.T @ dual)
+        if nonnegative:
+            new = np.maximum(new, 0)
+        dual = dual + sigma * (k @ (2 * new - u))
+        data, smooth = dual[: len(a)], dual[len(a) :].reshape(2, -1)
+        data = (data - sigma * y) / (1 + sigma)
+        smooth = smooth / np.maximum(1, np.sqrt(np.sum(smooth**2, axis=0)) / WEIGHT)
+        dual = np.concatenate([data, smooth.ravel()])
+        u = new
+    return u
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=pathlib.Path, default=HERE)
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    a = joseph_matrix((ROWS, COLUMNS), FIELD_OF_VIEW, VIEWS, BINS).toarray()
+    norm = np.linalg.norm(a, 2)
+    random = np.random.default_rng(11)
+    truth = np.zeros((ROWS, COLUMNS))
+    truth[4:12, 3:9] = 0.6
+    truth[6:9, 5:7] = 1
+    clean = a @ truth.ravel()
+    sinogram = (clean + 0.05 * clean.max() * random.standard_normal(len(clean))).astype(np.float32)
+    a, y, d = a / norm, sinogram.astype(np.float64) / norm, difference_matrix()
+    case = {
+        "image_size": [ROWS, COLUMNS],
+        "field_of_view": FIELD_OF_VIEW,
+        "views": VIEWS,
+        "bins": BINS,
+        "weight": WEIGHT,
+        "norm": norm,
+        "objective": {},
+    }
+    np.save(out / "sinogram.npy", sinogram.reshape(VIEWS, BINS))
+    for name, nonnegative in (("free", False), ("nonnegative", True)):
+        u = minimise(a, d, y, nonnegative, sigma=0.05)
+        other = minimise(a, d, y, nonnegative, sigma=0.02)
+        error = np.abs(u - other).max()
+        assert error < 1e-6, f"{name}: two step sizes differ by {error}"
+        case["objective"][name] = objective(a, d, y, u)
+        np.save(out / f"{name}.npy", u.reshape(ROWS, COLUMNS))
+        print(name, case["objective"][name], "minimum", u.min(), "steps differ by", error)
+    (out / "case.json").write_text(json.dumps(case, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
