@@ -119,10 +119,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
             let scores = compare(&case.truth, reconstructions(case));
             about_file(scores, &arguments.images)
         };
-        Ok((
-            scores(&upright)?,
-            rotated.as_ref().map(scores).transpose()?,
-        ))
+        Ok((scores(&upright)?, rotated.as_ref().map(scores).transpose()?))
     };
     let (fbp_upright, fbp_rotated) = score(|case| &case.fbp)?;
     let (upright_scores, rotated_scores) = score(|case| &case.network)?;
@@ -213,7 +210,9 @@ fn reconstruct(
 }
 
 fn compare(truth: &Stack, images: &Stack) -> Result<Scores> {
-    let pairs = pictures::images(truth)?.into_iter().zip(pictures::images(images)?);
+    let pairs = pictures::images(truth)?
+        .into_iter()
+        .zip(pictures::images(images)?);
     let per_image: Vec<ImageScores> = pairs
         .map(|(truth, image)| {
             let ssim = |range| metrics::ssim(&truth.pixels, &image.pixels, truth.size(), range);
@@ -285,7 +284,10 @@ fn table(methods: &[Method]) -> Table {
         ("SSIM (L=1)", Align::Right),
     ]);
     for method in methods {
-        let sets = [("upright", Some(&method.upright)), ("rotated", method.rotated.as_ref())];
+        let sets = [
+            ("upright", Some(&method.upright)),
+            ("rotated", method.rotated.as_ref()),
+        ];
         for (set, scores) in sets {
             let Some(scores) = scores else { continue };
             table.row([

@@ -13,7 +13,7 @@
 //! [`Error::exit_code`](crate::error::Error::exit_code), 1 for a failed check and [`BUG`].
 
 mod bench;
-mod check;
+//TMP mod check;
 mod classical;
 mod completions;
 mod console;
@@ -73,7 +73,7 @@ enum Command {
     Reconstruct(reconstruct::Arguments),
     Evaluate(evaluate::Arguments),
     Group(group::Arguments),
-    Check(check::Arguments),
+    //TMP Check(check::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
@@ -104,7 +104,7 @@ impl Cli {
             Command::Reconstruct(arguments) => reconstruct::run(&session, arguments),
             Command::Evaluate(arguments) => evaluate::run(&session, arguments),
             Command::Group(arguments) => group::run(&session, arguments),
-            Command::Check(arguments) => check::run(&session, arguments),
+            //TMP Command::Check(arguments) => check::run(&session, arguments),
             Command::Bench(arguments) => bench::run(&session, arguments),
             Command::Completions(arguments) => completions::run(&session, arguments),
         }

@@ -5,7 +5,7 @@ use super::outputs;
 use super::problem::ProblemFile;
 use super::stacks::{Stack, about_file};
 use crate::error::{Error, Result};
-use crate::operators::{LinearOperator, diagnostics};
+use crate::operators::diagnostics;
 use crate::tape::plan::{Options, Plan, Store};
 use crate::tape::{Tape, Var};
 use clap::{Args, Subcommand};

@@ -128,9 +128,7 @@ impl Stack {
 pub(super) fn about_file<T>(result: Result<T>, path: &Path) -> Result<T> {
     result.map_err(|error| match error {
         Error::Data { message, .. } => Error::data(path, message),
-        Error::NotFinite(message) => {
-            Error::NotFinite(format!("{}: {message}", path.display()))
-        }
+        Error::NotFinite(message) => Error::NotFinite(format!("{}: {message}", path.display())),
         other => other,
     })
 }
@@ -170,7 +168,10 @@ mod tests {
         npy::write_npy(&path, &[4, 6], &[0.0_f32; 24]).unwrap();
         let error = Stack::read_exact(&path, Shape::new(1, 1, 6, 4), "images").unwrap_err();
         let message = error.to_string();
-        assert!(message.contains("4x6") && message.contains("6x4"), "{message}");
+        assert!(
+            message.contains("4x6") && message.contains("6x4"),
+            "{message}"
+        );
         npy::write_npy(&path, &[24], &[0.0_f32; 24]).unwrap();
         assert!(Stack::read(&path, 1).is_err());
     }

@@ -27,6 +27,7 @@ A small config:
   train = \"train.npy\"
   validation = \"validation.npy\"
   [model]
+  kind = \"learned_proximal_gradient\"
   group = \"C4\"
   [training]
   steps = 10000
@@ -178,11 +179,7 @@ fn check_same(before: &TrainConfig, now: &TrainConfig) -> Result<()> {
 }
 
 /// The path of the first key whose values differ.
-fn first_difference(
-    a: &serde_json::Value,
-    b: &serde_json::Value,
-    path: &str,
-) -> Option<String> {
+fn first_difference(a: &serde_json::Value, b: &serde_json::Value, path: &str) -> Option<String> {
     match (a.as_object(), b.as_object()) {
         (Some(a), Some(b)) => a.keys().chain(b.keys()).find_map(|key| {
             let null = serde_json::Value::Null;
