@@ -39,11 +39,19 @@ fn main(
     let radius = params.origin;
     let rows = i32(params.oh);
     let columns = i32(params.ow);
+    let y = i32(at.z);
+    let x = i32(at.w);
+    let plane = (at.x * params.c + at.y) * params.h;
     var total = 0.0;
-    for (var row = first_alias(i32(at.z), rows, radius); row < rows + radius; row = next_alias(row, i32(at.z), rows, radius)) {
-        let line = ((at.x * params.c + at.y) * params.h + u32(row + radius)) * params.w;
-        for (var column = first_alias(i32(at.w), columns, radius); column < columns + radius; column = next_alias(column, i32(at.w), columns, radius)) {
-            total += padded[line + u32(column + radius)];
+    if y >= radius && y < rows - radius && x >= radius && x < columns - radius {
+        // Away from the border a pixel stands for itself alone.
+        total = padded[(plane + u32(y + radius)) * params.w + u32(x + radius)];
+    } else {
+        for (var row = first_alias(y, rows, radius); row < rows + radius; row = next_alias(row, y, rows, radius)) {
+            let line = (plane + u32(row + radius)) * params.w;
+            for (var column = first_alias(x, columns, radius); column < columns + radius; column = next_alias(column, x, columns, radius)) {
+                total += padded[line + u32(column + radius)];
+            }
         }
     }
     result[i] = chain(total, i, at);

@@ -238,10 +238,14 @@ fn ray(
         Direction::Forward => ray_transform::forward(&wide(&values), 1, &geometry),
         Direction::Adjoint => ray_transform::adjoint(&wide(&values), 1, &geometry),
     };
-    // The interpolation weight comes from a coordinate that is rounded in units of the image's
-    // size, so its error is that of a value `size` times as large.
+    // A crossing is rounded in units of the image's size, so a term is off by that much of the two
+    // pixels that it lies between, even if its own weight is next to nothing.
+    let largest = values.iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
+    let term = std::f64::consts::SQRT_2 * geometry.pixel * largest;
     let slack = 1.0 + size as f64 / UNITS;
-    let magnitude = twin.magnitude.iter().map(|m| m * slack).collect();
+    let magnitude = (twin.magnitude.iter())
+        .map(|m| (m + term) * slack)
+        .collect();
     let mismatch = compare(
         &found,
         &Twin {

@@ -87,10 +87,10 @@ struct Plain {
     #[command(flatten)]
     files: Files,
     /// Iterations at most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     iterations: Option<usize>,
     /// Stop at this relative accuracy; 0 for all iterations
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     tolerance: Option<f64>,
 }
 
@@ -99,7 +99,7 @@ struct Regularised {
     #[command(flatten)]
     plain: Plain,
     /// Weight of the regulariser
-    #[arg(long, value_name = "W")]
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
     weight: Option<f64>,
 }
 

@@ -8,6 +8,7 @@ use super::{outputs, pictures};
 use crate::data::panel::{Figure, Panel};
 use crate::data::{Image, Stream, files};
 use crate::error::Result;
+use crate::experiments::Summary;
 use crate::gpu::Gpu;
 use crate::metrics;
 use crate::problems::Problem;
@@ -51,32 +52,14 @@ pub(super) struct Arguments {
     checkpoint: Choice,
 }
 
-/// Scores of one image.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct ImageScores {
-    psnr: f64,
-    ssim_l2: f64,
-    ssim_l1: f64,
-}
-
-/// Scores of a method on a set of images.
-#[derive(Clone, Debug, Serialize)]
-struct Scores {
-    psnr: f64,
-    psnr_sd: f64,
-    ssim_l2: f64,
-    ssim_l1: f64,
-    per_image: Vec<ImageScores>,
-}
-
 #[derive(Clone, Debug, Serialize)]
 struct Method {
     name: &'static str,
     parameters: usize,
     train_seconds: f64,
-    upright: Scores,
+    upright: Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rotated: Option<Scores>,
+    rotated: Option<Summary>,
 }
 
 /// Images of one orientation: the truth and each method's reconstruction of it.
@@ -114,7 +97,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         None => None,
     };
     gpu.check_fault()?;
-    let score = |reconstructions: fn(&Case) -> &Stack| -> Result<(Scores, Option<Scores>)> {
+    let score = |reconstructions: fn(&Case) -> &Stack| -> Result<(Summary, Option<Summary>)> {
         let scores = |case: &Case| {
             let scores = compare(&case.truth, reconstructions(case));
             about_file(scores, &arguments.images)
@@ -209,32 +192,13 @@ fn reconstruct(
     })
 }
 
-fn compare(truth: &Stack, images: &Stack) -> Result<Scores> {
-    let pairs = pictures::images(truth)?
-        .into_iter()
-        .zip(pictures::images(images)?);
-    let per_image: Vec<ImageScores> = pairs
-        .map(|(truth, image)| {
-            let ssim = |range| metrics::ssim(&truth.pixels, &image.pixels, truth.size(), range);
-            Ok(ImageScores {
-                psnr: metrics::psnr(&truth.pixels, &image.pixels)?,
-                ssim_l2: ssim(2.0)?,
-                ssim_l1: ssim(1.0)?,
-            })
-        })
-        .collect::<Result<_>>()?;
-    let summary = |score: fn(&ImageScores) -> f64| {
-        let scores: Vec<f64> = per_image.iter().map(score).collect();
-        metrics::mean_and_sd(&scores).unwrap_or((f64::NAN, f64::NAN))
+fn compare(truth: &Stack, images: &Stack) -> Result<Summary> {
+    let flat = |stack: &Stack| -> Result<Vec<f32>> {
+        let images = pictures::images(stack)?.into_iter();
+        Ok(images.flat_map(|image| image.pixels).collect())
     };
-    let (psnr, psnr_sd) = summary(|s| s.psnr);
-    Ok(Scores {
-        psnr,
-        psnr_sd,
-        ssim_l2: summary(|s| s.ssim_l2).0,
-        ssim_l1: summary(|s| s.ssim_l1).0,
-        per_image,
-    })
+    let item = truth.item();
+    Summary::of(&flat(truth)?, &flat(images)?, [item.h(), item.w()])
 }
 
 /// The reconstructions as arrays, and a row of pictures for each image.

@@ -35,7 +35,7 @@ pub(super) struct Global {
     #[arg(long, global = true)]
     quiet: bool,
     /// Seed of everything random
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 63))]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..1 << 63))]
     seed: Option<u64>,
     /// GPU memory to stay within, e.g. 2GiB
     #[arg(long, global = true, value_name = "BYTES")]

@@ -5,6 +5,7 @@
 //! | `global` | the options that every command has, and what they resolve to |
 //! | `console` | standard output and standard error, progress bars, the last words |
 //! | `outputs` | output paths, tried before long work |
+//! | `interrupt` | Ctrl-C |
 //! | `problem` | the problem file that several commands take |
 //! | `stacks` | `.npy` files as batches of images or measurements |
 //! | `pictures` | reconstructions as PNG |
@@ -21,6 +22,7 @@ mod devices;
 mod evaluate;
 mod global;
 mod group;
+mod interrupt;
 mod operator;
 mod outputs;
 mod pictures;

@@ -1,7 +1,7 @@
 //! `equilens train`.
 
 use super::global::Session;
-use super::outputs;
+use super::{interrupt, outputs};
 use crate::data::files;
 use crate::error::{Error, Result};
 use crate::train::{self, Progress, RunDir, RunOptions, TrainConfig};
@@ -9,7 +9,6 @@ use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Train a reconstruction network
 #[derive(Debug, Args)]
@@ -51,9 +50,6 @@ pub(super) struct Arguments {
     print_config: bool,
 }
 
-/// Set by Ctrl-C.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
     let mut overrides = arguments.overrides.clone();
     if let Some(seed) = session.seed {
@@ -91,10 +87,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         }
     }
     let gpu = session.gpu()?;
-    watch_for_interrupts();
-    session
-        .console
-        .remark(&format!("training on {}", gpu.label()));
+    let interrupted = interrupt::watch();
     let mut trainer = train::prepare(&gpu, &config, resumed.as_ref())?;
     let mut directory = match resumed.take() {
         None => RunDir::create(out, &config)?,
@@ -106,6 +99,9 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
             RunDir::open(out)?
         }
     };
+    session
+        .console
+        .remark(&format!("training on {}", gpu.label()));
     let bar = session.console.bar(config.training.steps, "steps");
     bar.set_position(trainer.completed());
     let mut observer = |progress: &Progress| {
@@ -114,7 +110,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     };
     let options = RunOptions {
         directory: Some(&mut directory),
-        interrupt: Some(&INTERRUPTED),
+        interrupt: Some(interrupted),
     };
     let finished = train::run(&mut trainer, options, &mut observer);
     bar.finish_and_clear();
@@ -192,18 +188,6 @@ fn first_difference(a: &serde_json::Value, b: &serde_json::Value, path: &str) ->
             first_difference(a, b, &path)
         }),
         _ => (a != b).then(|| path.to_string()),
-    }
-}
-
-/// The first Ctrl-C lets the run save its state, the second one ends the program.
-fn watch_for_interrupts() {
-    let handler = || {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    };
-    if let Err(e) = ctrlc::set_handler(handler) {
-        log::warn!("Ctrl-C will end the run without saving: {e}");
     }
 }
 

@@ -234,13 +234,13 @@ impl TrainConfig {
             problem.is_some_and(|p| p.contains_key("file"))
         });
         let directory = path.parent().unwrap_or(Path::new(""));
-        let mut config = if names_file {
+        let (mut config, problem_path) = if names_file {
             let config: TrainConfig<ProblemFile> = parse_toml(path, &text)?;
             let file = directory.join(&config.problem.file);
             let problem = parse_toml(&file, &files::read_text(&file)?)?;
-            config.with_problem(problem)
+            (config.with_problem(problem), file)
         } else {
-            parse_toml::<TrainConfig>(path, &text)?
+            (parse_toml::<TrainConfig>(path, &text)?, path.to_path_buf())
         };
         for data in [
             Some(&mut config.data.train),
@@ -250,12 +250,13 @@ impl TrainConfig {
             *data = std::path::absolute(directory.join(&*data))
                 .map_err(|e| Error::io(&*data, "resolve", e))?;
         }
-        let named = |e| match e {
+        let named = |path: &Path, e| match e {
             Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
             other => other,
         };
-        config.problem = Problem::new(&config.problem).map_err(named)?.config;
-        config.validate().map_err(named)?;
+        let problem = Problem::new(&config.problem);
+        config.problem = problem.map_err(|e| named(&problem_path, e))?.config;
+        config.validate().map_err(|e| named(path, e))?;
         Ok(config)
     }
 
