@@ -14,7 +14,7 @@
 //! [`Error::exit_code`](crate::error::Error::exit_code), 1 for a failed check and [`BUG`].
 
 mod bench;
-//TMP mod check;
+mod check;
 mod classical;
 mod completions;
 mod console;
@@ -75,7 +75,7 @@ enum Command {
     Reconstruct(reconstruct::Arguments),
     Evaluate(evaluate::Arguments),
     Group(group::Arguments),
-    //TMP Check(check::Arguments),
+    Check(check::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
@@ -106,7 +106,7 @@ impl Cli {
             Command::Reconstruct(arguments) => reconstruct::run(&session, arguments),
             Command::Evaluate(arguments) => evaluate::run(&session, arguments),
             Command::Group(arguments) => group::run(&session, arguments),
-            //TMP Command::Check(arguments) => check::run(&session, arguments),
+            Command::Check(arguments) => check::run(&session, arguments),
             Command::Bench(arguments) => bench::run(&session, arguments),
             Command::Completions(arguments) => completions::run(&session, arguments),
         }
