@@ -339,6 +339,7 @@ fn a_trained_run_reconstructs_as_the_trainer_does() -> Result<()> {
     assert_eq!((all.batch(), two.batch()), (5, 2));
     let images = all.reconstruct(data.measurements(), 5)?;
     let again = two.reconstruct(data.measurements(), 5)?;
+    assert_eq!([images.len(), again.len()], [5 * SIZE * SIZE; 2]);
     for (a, b) in images.iter().zip(&again) {
         assert!((a - b).abs() < 1e-6);
     }

@@ -4,6 +4,7 @@
 // params: extents of the padded domain (n c h w) and of the image (oc oh ow); origin is the radius.
 // padded: N C H+2r W+2r.
 // result: N C H W.
+// operand0, operand1, operand2, operand3: operands of the fused chain, which broadcast (generated).
 // Twin: reference::conv2d::input_gradient
 
 #import lib/index

@@ -5,6 +5,7 @@
 // dy: gradient at the outputs, N O OH OW.
 // kernel: O C k k.
 // result: N C H W.
+// operand0, operand1, operand2, operand3: operands of the fused chain, which broadcast (generated).
 // Twin: reference::conv2d::input_gradient
 
 #import lib/index

@@ -7,6 +7,7 @@
 // x: image, N C H W.
 // packed: kernel as conv/pack.wgsl leaves it.
 // result: N O OH OW.
+// operand0, operand1, operand2, operand3: operands of the fused chain, which broadcast (generated).
 // Twin: reference::conv2d::forward
 
 #import lib/index

@@ -2,7 +2,7 @@
 //
 // params: extents of the output.
 // result: the output, N C H W.
-// operand0 to operand5: inputs that broadcast to the output (generated).
+// operand0, operand1, operand2, operand3, operand4, operand5: inputs, which broadcast (generated).
 // Twin: reference::elementwise
 
 #import lib/index

@@ -5,7 +5,7 @@
 // a: first factor.
 // b: second factor.
 // result: batch, channel, row, column.
-// Twin: reference::matmul
+// Twin: reference::matmul::forward
 
 #import lib/index
 

@@ -41,6 +41,8 @@ pub struct Launch {
     pub trust: Trust,
     /// The bytes of its `params` uniform.
     pub params: Vec<u8>,
+    /// Their fields, as [`Params::FIELDS`], for comparison with the WGSL struct.
+    pub fields: &'static [(&'static str, usize, usize)],
     /// Storage bindings by name.
     pub bindings: Vec<(&'static str, Slot)>,
     /// Workgroups.
@@ -64,6 +66,7 @@ impl Launch {
             variant: Variant::new(),
             trust: Trust::Checked,
             params: bytemuck::bytes_of(params).to_vec(),
+            fields: P::FIELDS,
             bindings,
             groups: fold(groups),
             flops: 0,

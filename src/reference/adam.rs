@@ -50,11 +50,8 @@ mod tests {
             &mut m,
             &mut v,
             &[2.0, -2.0],
-            1.0,
-            0.5,
-            0.75,
-            1.0,
-            1,
+            rates(1.0, [0.5, 0.75], 1),
+            [0.5, 0.75, 1.0],
         );
         assert_close(&theta, &[-2.0 / 3.0, 5.0 + 2.0 / 3.0], 1e-15);
         assert_eq!((m, v), ([1.0, -1.0], [1.0, 1.0]));
@@ -64,11 +61,8 @@ mod tests {
             &mut m,
             &mut v,
             &[4.0, 0.0],
-            1.0,
-            0.5,
-            0.75,
-            1.0,
-            2,
+            rates(1.0, [0.5, 0.75], 2),
+            [0.5, 0.75, 1.0],
         );
         assert_eq!((m, v), ([2.5, -0.5], [4.75, 0.75]));
         let first = -2.0 / 3.0 - (10.0 / 3.0) / ((76.0f64 / 7.0).sqrt() + 1.0);
@@ -80,8 +74,14 @@ mod tests {
     fn the_first_step_is_lr_times_the_sign() {
         let (mut theta, mut m, mut v) = ([0.0; 3], [0.0; 3], [0.0; 3]);
         let grad = [1e-3, -7.0, 250.0];
+        let rates = rates(1e-4, [0.9, 0.999], 1);
         step(
-            &mut theta, &mut m, &mut v, &grad, 1e-4, 0.9, 0.999, 1e-12, 1,
+            &mut theta,
+            &mut m,
+            &mut v,
+            &grad,
+            rates,
+            [0.9, 0.999, 1e-12],
         );
         assert_close(&theta, &[-1e-4, 1e-4, -1e-4], 1e-12);
     }

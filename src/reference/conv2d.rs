@@ -59,6 +59,31 @@ pub fn weight_gradient(
     dw
 }
 
+/// The kernel `w` of shape `ws` = `O I k k` as a tiled convolution reads it: blocks of `block`
+/// outputs one after another, in each `I k k block`, zeros beyond the last output.
+pub fn pack(w: &[f64], ws: Shape, block: usize) -> Vec<f64> {
+    assert_len(w, ws);
+    let Shape([outputs, inputs, rows, columns]) = ws;
+    let mut packed = Vec::new();
+    for first in (0..outputs).step_by(block) {
+        for i in 0..inputs {
+            for dr in 0..rows {
+                for dc in 0..columns {
+                    for o in first..first + block {
+                        let inside = o < outputs;
+                        packed.push(if inside {
+                            w[offset(ws, [o, i, dr, dc])]
+                        } else {
+                            0.0
+                        });
+                    }
+                }
+            }
+        }
+    }
+    packed
+}
+
 /// Calls `visit(input, weight, output)` with the positions in `x`, `w`, `y` of every product
 /// `w x` that is a term of `y`.
 fn for_each_product(
@@ -230,6 +255,14 @@ mod tests {
             assert_adjoint(&y, &dy, &x, &dx);
             assert_adjoint(&y, &dy, &w, &dw);
         }
+    }
+
+    #[test]
+    fn packing_puts_the_outputs_of_a_block_side_by_side() {
+        // Three outputs, two inputs, one tap: w = 10 o + i.
+        let w = [0.0, 1.0, 10.0, 11.0, 20.0, 21.0];
+        let packed = pack(&w, Shape::new(3, 2, 1, 1), 2);
+        assert_eq!(packed, [0.0, 10.0, 1.0, 11.0, 20.0, 0.0, 21.0, 0.0]);
     }
 
     #[test]

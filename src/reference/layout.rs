@@ -152,7 +152,7 @@ mod tests {
             ];
             assert_eq!(concat(&parts, axis), x);
         }
-        assert_eq!(concat(&[], 0), []);
+        assert_eq!(concat(&[], 0), Vec::<f64>::new());
     }
 
     #[test]

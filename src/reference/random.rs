@@ -352,10 +352,11 @@ mod tests {
         let x = uniform(Draw::new(1, 0), 8);
         assert_eq!(x, uniform(Draw::new(1, 0), 9)[..8]);
         assert_ne!(x, uniform(Draw::new(2, 0), 8));
-        assert_ne!(x, uniform(1 + (1 << 32), 0, 8));
+        assert_ne!(x, uniform(Draw::new(1 + (1 << 32), 0), 8));
         assert_ne!(x, uniform(Draw::new(1, 1), 8));
         assert_ne!(x[0], x[1]);
-        assert_ne!(block(1, 0, 0, 0, UNIFORM), block(1, 0, 0, 0, NORMAL));
+        let draw = Draw::new(1, 0);
+        assert_ne!(block(draw, 0, 0, UNIFORM), block(draw, 0, 0, NORMAL));
         // The draws of neighbouring elements and streams are uncorrelated.
         let (a, b) = (
             uniform(Draw::new(5, 0), SAMPLES),
@@ -385,7 +386,7 @@ mod tests {
             .into_iter()
             .enumerate()
         {
-            let x = poisson(11, stream as u32, &vec![mean; SAMPLES]);
+            let x = poisson(Draw::new(11, stream as u32), &vec![mean; SAMPLES]);
             assert!(x.iter().all(|&k| k >= 0.0 && k.fract() == 0.0));
             // The fourth central moment of a Poisson variable is mean + 3 mean^2.
             assert_moments(&x, mean, mean, mean + 3.0 * mean * mean);

@@ -27,7 +27,7 @@ mod variant;
 
 pub use compose::{Composed, compose, compose_from};
 pub use module::{Module, check, check_library};
-pub use params::{Params, compare_params};
+pub use params::{Params, compare_fields, compare_params};
 pub use reflect::{Binding, BindingClass, Field, Interface};
 pub use source::{Source, source, sources};
 pub use translate::{Target, translate};

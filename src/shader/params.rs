@@ -25,6 +25,8 @@ macro_rules! params {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
         #[repr(C)]
+        // The fields are the shader's, and are explained there.
+        #[allow(missing_docs)]
         $visibility struct $Name {
             $($(#[$field_meta])* $field_visibility $field: $Type),*
         }
@@ -50,6 +52,19 @@ pub(crate) use params;
 pub fn compare_params<P: Params>(binding: &Binding) -> Result<()> {
     let rust = std::any::type_name::<P>();
     let rust = rust.rsplit("::").next().unwrap_or(rust);
+    compare_fields(rust, P::FIELDS, size_of::<P>(), binding)
+}
+
+/// [`compare_params`] of a struct that is known by its name `rust`, its fields and its size alone.
+///
+/// # Errors
+/// [`Error::Shader`] with the first difference.
+pub fn compare_fields(
+    rust: &str,
+    fields: &[(&str, usize, usize)],
+    bytes: usize,
+    binding: &Binding,
+) -> Result<()> {
     let name = &binding.name;
     let differ = |what: String| Err(Error::Shader(format!("`{name}` and {rust} differ: {what}")));
     if binding.class != BindingClass::Uniform || binding.fields.is_empty() {
@@ -61,8 +76,8 @@ pub fn compare_params<P: Params>(binding: &Binding) -> Result<()> {
         Some((name, offset, size)) => format!("`{name}` at byte {offset}, {size} bytes"),
         None => "no field".to_owned(),
     };
-    for index in 0..P::FIELDS.len().max(binding.fields.len()) {
-        let ours = P::FIELDS.get(index).copied();
+    for index in 0..fields.len().max(binding.fields.len()) {
+        let ours = fields.get(index).copied();
         let theirs = binding.fields.get(index);
         let theirs = theirs.map(|f| (f.name.as_str(), f.offset as usize, f.size as usize));
         if ours != theirs {
@@ -73,7 +88,7 @@ pub fn compare_params<P: Params>(binding: &Binding) -> Result<()> {
             ));
         }
     }
-    let bytes = size_of::<P>() as u64;
+    let bytes = bytes as u64;
     if bytes != binding.min_size {
         return differ(format!(
             "the struct has {} bytes in WGSL and {bytes} in Rust; write the padding at its end as \

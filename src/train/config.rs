@@ -234,29 +234,35 @@ impl TrainConfig {
             problem.is_some_and(|p| p.contains_key("file"))
         });
         let directory = path.parent().unwrap_or(Path::new(""));
-        let (mut config, problem_path) = if names_file {
+        let config = if names_file {
             let config: TrainConfig<ProblemFile> = parse_toml(path, &text)?;
             let file = directory.join(&config.problem.file);
-            let problem = parse_toml(&file, &files::read_text(&file)?)?;
-            (config.with_problem(problem), file)
+            let problem: ProblemConfig = parse_toml(&file, &files::read_text(&file)?)?;
+            Problem::new(&problem).map_err(|e| in_file(&file, e))?;
+            config.with_problem(problem)
         } else {
-            (parse_toml::<TrainConfig>(path, &text)?, path.to_path_buf())
+            parse_toml::<TrainConfig>(path, &text)?
         };
-        for data in [
+        config.resolved(directory).map_err(|e| in_file(path, e))
+    }
+
+    /// The same config, checked, with every default written out and relative paths made absolute
+    /// from `directory`: what it means does not depend on where it stands.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the key of a value out of range.
+    pub fn resolved(&self, directory: &Path) -> Result<Self> {
+        self.validate()?;
+        let mut config = self.clone();
+        config.problem = Problem::new(&config.problem)?.config;
+        let paths = [
             Some(&mut config.data.train),
             config.data.validation.as_mut(),
-        ] {
-            let Some(data) = data else { continue };
+        ];
+        for data in paths.into_iter().flatten() {
             *data = std::path::absolute(directory.join(&*data))
                 .map_err(|e| Error::io(&*data, "resolve", e))?;
         }
-        let named = |path: &Path, e| match e {
-            Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
-            other => other,
-        };
-        let problem = Problem::new(&config.problem);
-        config.problem = problem.map_err(|e| named(&problem_path, e))?.config;
-        config.validate().map_err(|e| named(path, e))?;
         Ok(config)
     }
 
@@ -310,6 +316,14 @@ impl<P> TrainConfig<P> {
 fn to_toml(value: &impl Serialize) -> Result<String> {
     toml::to_string(value)
         .map_err(|e| Error::Config(format!("the config cannot be written as TOML: {e}")))
+}
+
+/// Puts the file's name in front of a message about one of its keys.
+fn in_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
+        other => other,
+    }
 }
 
 /// Applies one override `key.in.dots=value`.

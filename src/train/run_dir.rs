@@ -6,6 +6,7 @@
 //! | `log.jsonl` | one [`Record`] as JSON in each line |
 //! | `checkpoint-last/` | where a resumed run goes on |
 //! | `checkpoint-best/` | the best in validation so far |
+//! | `.lock` | nothing; locked while a process trains here |
 
 use super::checkpoint::{Checkpoint, TrainingState};
 use super::config::{ModelSpec, TrainConfig};
@@ -61,13 +62,14 @@ pub struct Record {
 }
 
 impl RunDir {
-    /// Makes the directory of a new run and writes its config.
+    /// Makes the directory of a new run and writes its config, resolved from the working directory.
     ///
     /// # Errors
-    /// [`Error::Config`] if it exists and is not empty, [`Error::Io`] if it cannot be made or
-    /// written.
+    /// [`Error::Config`] if it exists and is not empty or the config is not valid, [`Error::Io`] if
+    /// it cannot be made or written.
     pub fn create(path: impl AsRef<Path>, config: &TrainConfig) -> Result<Self> {
         let path = path.as_ref();
+        let config = config.resolved(Path::new(""))?;
         files::create_directory(path)?;
         let entries = fs::read_dir(path).map_err(|e| Error::io(path, "read", e))?;
         for entry in entries {
@@ -85,7 +87,7 @@ impl RunDir {
         files::write_bytes(path.join(CONFIG), config.to_toml()?.as_bytes())?;
         Ok(RunDir {
             path: path.into(),
-            config: config.clone(),
+            config,
             writing: None,
         })
     }

@@ -128,7 +128,7 @@ impl Trainer {
     /// [`Gpu::wait_for`]) or it runs ever further ahead of the device.
     ///
     /// # Errors
-    /// [`Error::Shape`] in no case that construction lets pass.
+    /// None in practice: construction has checked every shape.
     pub fn step(&mut self) -> Result<()> {
         for slot in 0..self.recipe.training.batch {
             let image = self.order.image(self.state.step, slot);

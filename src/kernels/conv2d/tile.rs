@@ -181,6 +181,7 @@ impl Unrolled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::Padding;
 
     #[test]
     fn every_accumulator_gets_every_tap_once() {

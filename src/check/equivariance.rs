@@ -1,0 +1,276 @@
+//! Networks with symmetric layers commute with the group, on the device and to rounding.
+
+use super::harness::{Noise, wide};
+use super::plans::{outputs, random_parameters};
+use super::{Check, Context, Measure, relative_error};
+use crate::error::Result;
+use crate::group::Group;
+use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
+use crate::nn::{BasisKind, Parameters};
+use crate::operators::{LinearOperator, RayTransform};
+use crate::reference::layout::grid_symmetry;
+use crate::shape::{GridSymmetry, Padding, ParallelBeam, Shape};
+use crate::tape::{Tape, Var};
+use std::f64::consts::PI;
+
+/// Relative to the output's largest element.
+const BOUND: f64 = 1e-5;
+
+pub(super) fn checks() -> Vec<Check> {
+    let mut checks = Vec::new();
+    let settings = [
+        (
+            Group::cyclic(2),
+            BasisKind::Complete,
+            Padding::Replicate,
+            13,
+        ),
+        (
+            Group::cyclic(4),
+            BasisKind::Complete,
+            Padding::Replicate,
+            13,
+        ),
+        (Group::cyclic(4), BasisKind::Harmonic, Padding::Zero, 12),
+        (
+            Group::dihedral(1),
+            BasisKind::Complete,
+            Padding::Circular,
+            12,
+        ),
+        (
+            Group::dihedral(4),
+            BasisKind::Complete,
+            Padding::Replicate,
+            12,
+        ),
+    ];
+    for (group, basis, padding, size) in settings {
+        let name = format!("equivariance/{group}/{basis:?}/{padding:?}").to_lowercase();
+        checks.push(Check::new(name, move |context| {
+            let setting = Setting::new(group, basis, padding, Domain::Image(size), context.seed)?;
+            setting.measure(|y| setting.on_device(context, y))
+        }));
+    }
+    for group in [Group::cyclic(4), Group::dihedral(4)] {
+        let name = format!("equivariance/{group}/ct").to_lowercase();
+        checks.push(Check::new(name, move |context| {
+            let (basis, padding) = (BasisKind::Complete, Padding::Replicate);
+            let setting = Setting::new(group, basis, padding, Domain::Sinogram, context.seed)?;
+            setting.measure(|y| setting.on_device(context, y))
+        }));
+    }
+    checks
+}
+
+/// What the network reconstructs from.
+#[derive(Clone, Copy)]
+enum Domain {
+    /// Square images of this size, seen directly.
+    Image(usize),
+    /// Sinograms with views on [0, pi) in a multiple of four, which the group permutes.
+    Sinogram,
+}
+
+/// The operator that sees the image itself.
+struct Identity(Shape);
+
+impl LinearOperator for Identity {
+    fn name(&self) -> &'static str {
+        "identity"
+    }
+
+    fn domain(&self) -> Shape {
+        self.0
+    }
+
+    fn range(&self) -> Shape {
+        self.0
+    }
+
+    fn forward(&self, _: &mut Tape, x: Var) -> Result<Var> {
+        Ok(x)
+    }
+
+    fn adjoint(&self, _: &mut Tape, y: Var) -> Result<Var> {
+        Ok(y)
+    }
+}
+
+/// A network with random weights, recorded once.
+struct Setting {
+    group: Group,
+    domain: Domain,
+    tape: Tape,
+    output: Var,
+    measurement: Shape,
+    flat: Shape,
+    parameters: Vec<f32>,
+    y: Vec<f32>,
+}
+
+impl Setting {
+    fn new(
+        group: Group,
+        basis: BasisKind,
+        padding: Padding,
+        domain: Domain,
+        seed: u64,
+    ) -> Result<Self> {
+        let operator: Box<dyn LinearOperator> = match domain {
+            Domain::Image(size) => Box::new(Identity(Shape::new(1, 1, size, size))),
+            Domain::Sinogram => Box::new(RayTransform::new(ParallelBeam::equispaced(
+                [13, 13],
+                0.36,
+                12,
+                19,
+            ))),
+        };
+        let norm = match domain {
+            Domain::Image(_) => 1.0,
+            Domain::Sinogram => 0.3,
+        };
+        let config = LearnedProximalGradientConfig {
+            group,
+            basis,
+            padding,
+            width: 16,
+            blocks: 2,
+            ..Default::default()
+        };
+        let model = LearnedProximalGradient::new(&config, 1, norm)?;
+        let mut noise = Noise::new(seed, "equivariance");
+        let mut tape = Tape::new();
+        let (_, bound) = model.parameters().bind(&mut tape)?;
+        let measurement = operator.range();
+        let y = tape.input("y", measurement);
+        let output = model.reconstruct(&mut tape, &bound, &*operator, y)?;
+        Ok(Setting {
+            group,
+            domain,
+            tape,
+            output,
+            measurement,
+            flat: model.parameters().flat(),
+            parameters: random_parameters(model.parameters(), &mut noise),
+            y: noise.signed(measurement.elements()),
+        })
+    }
+
+    fn on_device(&self, context: &Context, y: &[f32]) -> Result<Vec<f32>> {
+        let states: [(&str, Shape, &[f32]); 1] = [(Parameters::STATE, self.flat, &self.parameters)];
+        outputs(
+            &context.store(),
+            &self.tape,
+            self.output,
+            &states,
+            &[("y", y)],
+        )
+    }
+
+    /// `f(T_g y) = T_g f(y)` for every element `g`, `run` being the network.
+    fn measure(&self, run: impl Fn(&[f32]) -> Result<Vec<f32>>) -> Result<Measure> {
+        let image = self.output.shape();
+        let upright = wide(&run(&self.y)?);
+        let mut worst = Measure::new(0.0, BOUND);
+        for g in 1..self.group.order() {
+            let Some(symmetry) = self.group.grid_symmetry(g) else {
+                continue;
+            };
+            let expected = grid_symmetry(&upright, image, symmetry);
+            let found = run(&self.moved(symmetry))?;
+            worst = worst.worse(Measure {
+                note: Some(format!("element {g} of {}", self.group)),
+                ..Measure::new(relative_error(&found, &expected), BOUND)
+            });
+        }
+        Ok(worst)
+    }
+
+    /// The measurement of the moved image.
+    fn moved(&self, symmetry: GridSymmetry) -> Vec<f32> {
+        match self.domain {
+            Domain::Image(_) => {
+                let moved = grid_symmetry(&wide(&self.y), self.measurement, symmetry);
+                moved.into_iter().map(|v| v as f32).collect()
+            }
+            Domain::Sinogram => move_sinogram(&self.y, self.measurement, symmetry),
+        }
+    }
+}
+
+/// The sinogram of `(T_g f)(x) = f(R^-1 x)`, for views equally spaced on [0, pi): its view in
+/// direction `n` is the view of `f` in direction `R^-1 n`, and a direction in the lower half plane
+/// is the opposite one with the bins reversed.
+fn move_sinogram(y: &[f32], shape: Shape, symmetry: GridSymmetry) -> Vec<f32> {
+    let (views, bins) = (shape.h(), shape.w());
+    let [[xx, xy], [yx, yy]] = symmetry.inverse().matrix().map(|row| row.map(f64::from));
+    let mut moved = Vec::with_capacity(y.len());
+    for view in 0..views {
+        let (sin, cos) = (PI * view as f64 / views as f64).sin_cos();
+        let angle = (yx * cos + yy * sin).atan2(xx * cos + xy * sin);
+        let step = (angle * views as f64 / PI).round() as isize;
+        let step = step.rem_euclid(2 * views as isize) as usize;
+        let row = &y[step % views * bins..][..bins];
+        if step < views {
+            moved.extend(row);
+        } else {
+            moved.extend(row.iter().rev());
+        }
+    }
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::ray_transform;
+    use crate::tape::reference::evaluate;
+
+    /// The network on the host, in f64 up to the result.
+    fn on_host(setting: &Setting, y: &[f32]) -> Result<Vec<f32>> {
+        let mut feeds = [
+            ("y".to_string(), wide(y)),
+            (Parameters::STATE.to_string(), wide(&setting.parameters)),
+        ]
+        .into();
+        let value = evaluate(&setting.tape, &mut feeds, &[setting.output])?;
+        Ok(value[0].iter().map(|&v| v as f32).collect())
+    }
+
+    #[test]
+    fn a_symmetric_network_passes_and_an_ordinary_one_does_not() {
+        let setting = |group, domain| {
+            Setting::new(group, BasisKind::Complete, Padding::Replicate, domain, 3).expect("valid")
+        };
+        for domain in [Domain::Image(8), Domain::Sinogram] {
+            for group in [Group::cyclic(4), Group::dihedral(4)] {
+                let symmetric = setting(group, domain);
+                let measure = symmetric
+                    .measure(|y| on_host(&symmetric, y))
+                    .expect("evaluates");
+                assert!(measure.error < 1e-6, "{measure:?}");
+                let mut ordinary = setting(Group::cyclic(1), domain);
+                ordinary.group = group;
+                let measure = ordinary
+                    .measure(|y| on_host(&ordinary, y))
+                    .expect("evaluates");
+                assert!(measure.error > 0.05, "{measure:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_moved_sinogram_is_the_sinogram_of_the_moved_image() {
+        let beam = ParallelBeam::equispaced([9, 9], 0.36, 8, 15);
+        let image = Noise::new(1, "image").signed(81);
+        let shape = Shape::new(1, 1, 9, 9);
+        let transform = |x: &[f64]| ray_transform::forward(x, 1, &beam).value;
+        let upright: Vec<f32> = transform(&wide(&image)).iter().map(|&v| v as f32).collect();
+        for g in GridSymmetry::ALL {
+            let expected = transform(&grid_symmetry(&wide(&image), shape, g));
+            let moved = move_sinogram(&upright, beam.sinogram(1), g);
+            assert!(relative_error(&moved, &expected) < 1e-6, "{g:?}");
+        }
+    }
+}

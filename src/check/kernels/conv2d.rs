@@ -1,0 +1,307 @@
+//! Convolution and its two transposes, in every algorithm.
+
+use crate::check::Check;
+use crate::check::harness::{Case, Problem, close, exact, wide};
+use crate::kernels::chain::{Chain, Source, Stage};
+use crate::kernels::conv2d::{self, Algorithm, Tile, WeightTile};
+use crate::kernels::{Capabilities, Lowered, Slot};
+use crate::reference::elementwise::{Binary, Unary};
+use crate::reference::{Twin, conv2d as twin, layout};
+use crate::shape::{Padding, Shape, Window};
+
+/// Size and stride.
+type WindowSize = (usize, usize);
+
+/// What an algorithm is tried with. A tiled kernel is compiled anew for every window, and for the
+/// weight gradient for every shape, so it gets fewer of both; the large tiles, which take seconds
+/// to compile on a software adapter, get one.
+struct Trial {
+    name: &'static str,
+    algorithm: Algorithm,
+    windows: &'static [WindowSize],
+    shapes: &'static [(Shape, usize)],
+    paddings: &'static [Padding],
+}
+
+pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
+    let small = |broadcast| {
+        let tile = Tile {
+            channels: 4,
+            pixels: 4,
+            broadcast,
+        };
+        let weight = WeightTile {
+            outputs: 2,
+            inputs: 1,
+            subgroup: broadcast,
+        };
+        Algorithm::Tiled(tile, weight)
+    };
+    let lanes = capabilities.subgroup.filter(|s| (4..=64).contains(s));
+    let mut trials = vec![
+        Trial {
+            name: "readable",
+            algorithm: Algorithm::Readable,
+            windows: &[
+                (1, 1),
+                (3, 1),
+                (5, 1),
+                (7, 1),
+                (1, 2),
+                (3, 2),
+                (5, 2),
+                (7, 2),
+            ],
+            shapes: &SHAPES,
+            paddings: &Padding::ALL,
+        },
+        Trial {
+            name: "tiled",
+            algorithm: small(None),
+            windows: &[(1, 1), (3, 1), (3, 2)],
+            shapes: &SHAPES,
+            paddings: &Padding::ALL,
+        },
+        Trial {
+            name: "tiled-large-kernel",
+            algorithm: small(None),
+            windows: &[(5, 1), (7, 1), (5, 2)],
+            shapes: SHAPES.split_at(4).0.split_at(3).1,
+            paddings: &[Padding::Circular],
+        },
+        Trial {
+            name: "default",
+            algorithm: Algorithm::default_for(capabilities),
+            windows: &[(3, 1)],
+            shapes: SHAPES.split_at(6).0.split_at(5).1,
+            paddings: &[Padding::Replicate],
+        },
+    ];
+    trials.extend(lanes.map(|lanes| Trial {
+        name: "subgroup",
+        algorithm: small(Some(lanes)),
+        windows: &[(3, 1)],
+        shapes: &SHAPES,
+        paddings: &Padding::ALL,
+    }));
+    let mut checks: Vec<Check> = trials.iter().flat_map(rows).collect();
+    for trial in &trials[..2] {
+        for (kind, part) in [(Kind::Forward, "forward"), (Kind::Input, "input_gradient")] {
+            let cases = Padding::ALL.map(|padding| {
+                case(
+                    kind,
+                    trial.algorithm,
+                    SHAPES[2],
+                    window(3, 1, padding),
+                    true,
+                )
+            });
+            checks.push(Check::kernel(
+                format!("conv2d/{part}/{}/fused", trial.name),
+                cases,
+            ));
+        }
+    }
+    checks.push(Check::kernel(
+        "conv2d/pack",
+        [(5, 7, 3), (4, 4, 1), (17, 3, 5)].map(pack),
+    ));
+    checks
+}
+
+fn window(size: usize, stride: usize, padding: Padding) -> Window {
+    Window {
+        size,
+        stride,
+        padding,
+    }
+}
+
+/// Image N C H W and output channels: one pixel; an image smaller than the kernels; extents and
+/// channels one below, at and one above a tile of 4, 8 or 16; primes; 64 and 65 columns.
+const SHAPES: [(Shape, usize); 8] = [
+    (Shape::new(1, 1, 1, 1), 1),
+    (Shape::new(2, 3, 2, 3), 7),
+    (Shape::new(2, 6, 8, 9), 6),
+    (Shape::new(1, 7, 13, 11), 17),
+    (Shape::new(3, 1, 15, 7), 3),
+    (Shape::new(1, 17, 5, 16), 16),
+    (Shape::new(1, 3, 4, 65), 5),
+    (Shape::new(2, 2, 3, 64), 4),
+];
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Kind {
+    Forward,
+    Input,
+    Weight,
+}
+
+/// One row for each of forward, input gradient and weight gradient, and each padding.
+fn rows(trial: &Trial) -> Vec<Check> {
+    let mut rows = Vec::new();
+    for (kind, part) in [
+        (Kind::Forward, "forward"),
+        (Kind::Input, "input_gradient"),
+        (Kind::Weight, "weight_gradient"),
+    ] {
+        for &padding in trial.paddings {
+            let name = format!("conv2d/{part}/{}/{padding:?}", trial.name).to_lowercase();
+            // Without tiles of its own the weight gradient falls back to the readable kernel.
+            let tiled = |&(size, stride): &WindowSize| stride == 1 && size <= 5;
+            let cases = (trial.windows.iter())
+                .filter(|w| kind != Kind::Weight || trial.name == "readable" || tiled(w))
+                .flat_map(|&(size, stride)| {
+                    let window = window(size, stride, padding);
+                    let one =
+                        move |s: &(Shape, usize)| case(kind, trial.algorithm, *s, window, false);
+                    trial.shapes.iter().map(one)
+                });
+            rows.push(Check::kernel(name, cases));
+        }
+    }
+    rows
+}
+
+/// Bias, leaky ReLU, then a residual.
+fn epilogue(output: Shape) -> Chain {
+    Chain {
+        stages: vec![
+            Stage::Binary(Binary::Add, Source::Root, Source::Operand(0)),
+            Stage::Unary(Unary::LeakyRelu(0.01), Source::Stage(0)),
+            Stage::Binary(Binary::Add, Source::Stage(1), Source::Operand(1)),
+        ],
+        operands: vec![output.with(0, 1).with(2, 1).with(3, 1), output],
+    }
+}
+
+fn case(
+    kind: Kind,
+    algorithm: Algorithm,
+    (xs, channels): (Shape, usize),
+    window: Window,
+    fused: bool,
+) -> Case {
+    let ws = Shape::new(channels, xs.c(), window.size, window.size);
+    let ys = window.output(xs, channels);
+    let output = match kind {
+        Kind::Forward => ys,
+        Kind::Input => xs,
+        Kind::Weight => ws,
+    };
+    let chain = if fused {
+        epilogue(output)
+    } else {
+        Chain::none()
+    };
+    let lowered = match kind {
+        Kind::Forward => conv2d::forward(xs, ws, window, &chain, algorithm),
+        Kind::Input => conv2d::input_gradient(ys, ws, window, xs, &chain, algorithm),
+        Kind::Weight => conv2d::weight_gradient(xs, ys, window, algorithm),
+    };
+    let Window {
+        size,
+        stride,
+        padding,
+    } = window;
+    let label = format!("{kind:?} {xs} with {ws}, {size}x{size} stride {stride} {padding:?}");
+    Case::new(label, lowered, move |noise| {
+        let (x, w) = (noise.signed(xs.elements()), noise.signed(ws.elements()));
+        let dy = noise.signed(ys.elements());
+        let [wide_x, wide_w, wide_dy] = [&x, &w, &dy].map(|v| wide(v));
+        let (mut inputs, mut twin) = match kind {
+            Kind::Forward => (vec![x, w], twin::forward(&wide_x, xs, &wide_w, ws, window)),
+            Kind::Input => (
+                vec![dy, w],
+                twin::input_gradient(&wide_dy, ys, &wide_w, ws, xs, window),
+            ),
+            Kind::Weight => (
+                vec![x, dy],
+                twin::weight_gradient(&wide_x, xs, &wide_dy, ys, ws, window),
+            ),
+        };
+        let mut k = roundings(kind, xs, ws, ys, window);
+        if fused {
+            let bias = noise.signed(output.c());
+            let residual = noise.signed(output.elements());
+            fuse(&mut twin, &bias, &residual, output);
+            inputs.extend([bias, residual]);
+            k += 3.0;
+        }
+        Problem::new(inputs, output.elements(), close(twin, k))
+    })
+}
+
+/// The epilogue applied to the twin.
+fn fuse(twin: &mut Twin, bias: &[f32], residual: &[f32], output: Shape) {
+    let channels = Shape::new(1, output.c(), 1, 1);
+    let bias = layout::broadcast(&wide(bias), channels, output);
+    let terms = bias.iter().zip(wide(residual));
+    for ((value, magnitude), (b, r)) in twin.value.iter_mut().zip(&mut twin.magnitude).zip(terms) {
+        *value = Unary::LeakyRelu(0.01).apply(*value + b) + r;
+        *magnitude += b.abs() + r.abs();
+    }
+}
+
+/// Roundings on the way of one term, for the algorithm that has most. Forward: a tiled kernel adds
+/// all taps of all channels one after another. Input: so does a tiled one, and then adds the padded
+/// places that stand for a pixel, at most one for each tap; the readable one adds the channels, then
+/// every pair of tap and output that reads the pixel. Weight: a thread adds the rows of its columns,
+/// then come at most 64 parts.
+fn roundings(kind: Kind, xs: Shape, ws: Shape, ys: Shape, window: Window) -> f64 {
+    let taps = window.size * window.size;
+    let terms = match kind {
+        Kind::Forward => ws.c() * taps,
+        Kind::Input => {
+            let plane = |s: Shape| s.with(0, 1).with(1, 1);
+            let ones = |s: Shape| vec![1.0; s.elements()];
+            let (x, w, y) = (plane(xs), plane(ws), plane(ys));
+            let pairs = twin::input_gradient(&ones(y), y, &ones(w), w, x, window).value;
+            let pairs = pairs.into_iter().fold(0.0, f64::max) as usize;
+            (ws.n() * taps + taps).max(ws.n() + pairs)
+        }
+        Kind::Weight => ys.n() * ys.h() * ys.w().div_ceil(64) + 64,
+    };
+    // One more for the product.
+    terms as f64 + 1.0
+}
+
+/// The kernel's packing for the tiled convolution, before any arithmetic: exact.
+fn pack((outputs, inputs, size): (usize, usize, usize)) -> Case {
+    let ws = Shape::new(outputs, inputs, size, size);
+    let tile = Tile {
+        channels: 4,
+        pixels: 4,
+        broadcast: None,
+    };
+    let weight = WeightTile {
+        outputs: 1,
+        inputs: 1,
+        subgroup: None,
+    };
+    let lowered = conv2d::forward(
+        Shape::new(1, inputs, 8, 8),
+        ws,
+        window(size, 1, Padding::Zero),
+        &Chain::none(),
+        Algorithm::Tiled(tile, weight),
+    );
+    let packing = Lowered {
+        launches: lowered
+            .launches
+            .into_iter()
+            .filter(|l| l.path == "conv/pack.wgsl")
+            .collect(),
+        scratch: lowered.scratch,
+    };
+    Case::new(format!("pack {ws}"), packing, move |noise| {
+        let w = noise.signed(ws.elements());
+        let packed = twin::pack(&wide(&w), ws, 4);
+        // Input 0 is the image, which packing does not touch.
+        Problem {
+            inputs: vec![Vec::new(), w],
+            output: 0,
+            judges: vec![(Slot::Scratch(0), exact(packed))],
+        }
+    })
+}

@@ -1,0 +1,27 @@
+//! Rows of the kernels, one file for each family.
+//!
+//! A bound is `k eps sum |terms|` with `k` counted from the kernel's arithmetic: every rounding on
+//! the way from a term to the result adds at most `eps` times the sum of the terms' magnitudes.
+
+mod conv2d;
+mod elementwise;
+mod layout;
+mod linear;
+mod random;
+mod ray_transform;
+mod reduce;
+
+use super::Check;
+use crate::kernels::Capabilities;
+
+/// Every kernel row: one line for each family.
+pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
+    let mut checks = conv2d::checks(capabilities);
+    checks.extend(elementwise::checks());
+    checks.extend(reduce::checks());
+    checks.extend(linear::checks());
+    checks.extend(layout::checks());
+    checks.extend(ray_transform::checks());
+    checks.extend(random::checks());
+    checks
+}
