@@ -1,6 +1,6 @@
 // Multiply-adds in registers alone, in independent chains: what the adapter could reach at most.
 //
-// params: the factor and the summand, which the compiler cannot know, and the number of rounds.
+// params: the factor and the summand, which the compiler cannot know; rounds and invocations.
 // result: one sum for each invocation.
 // Twin: reference::multiply_add::sums
 
@@ -10,7 +10,7 @@ struct Params {
     factor: f32,
     summand: f32,
     rounds: u32,
-    pad0: u32,
+    invocations: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -31,7 +31,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = linear_workgroup(group, groups) * 64u + lane;
-    if i >= arrayLength(&result) {
+    if i >= params.invocations {
         return;
     }
     var a = vec4(f32(i % 64u));

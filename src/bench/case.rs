@@ -120,8 +120,7 @@ fn compare(found: &[f32], twin: &Twin) -> Option<String> {
             (Some(&f), Some(&t)) => (f64::from(f) - t).abs(),
             _ => return true,
         };
-        // NaN is wrong as well.
-        !(error <= bound(i))
+        error.is_nan() || error > bound(i)
     })?;
     Some(format!(
         "element {wrong} of the compared ones is {:?} and its twin {:?}",
@@ -349,7 +348,7 @@ impl Recorded {
         let error: f64 = pairs().map(|(&f, e)| (f64::from(f) - e).powi(2)).sum();
         let scale: f64 = expected.iter().map(|e| e * e).sum();
         let relative = (error / scale).sqrt();
-        Ok((!(relative <= NETWORK)).then(|| {
+        Ok((relative.is_nan() || relative > NETWORK).then(|| {
             format!(
                 "it is {relative:.1e} off its twin, relative to the norm; {NETWORK:.0e} is allowed"
             )

@@ -2,26 +2,13 @@
 
 use super::Ceiling;
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, Pipeline, Trust};
-use crate::kernels::fold;
-use crate::reference::multiply_add;
-use crate::shader::{Variant, params};
+use crate::gpu::{Buffer, Gpu, Pipeline};
+use crate::kernels::Launch;
+use crate::kernels::multiply_add::multiply_add;
+use crate::reference::multiply_add as twin;
 use std::sync::Arc;
 use std::time::Instant;
 
-params! {
-    /// Uniform of `bench/multiply_add.wgsl`.
-    struct MultiplyAddParams {
-        factor: f32,
-        summand: f32,
-        rounds: u32,
-        pad0: u32,
-    }
-}
-
-const PATH: &str = "bench/multiply_add.wgsl";
-/// 16 chains, two multiply-adds each, in every round.
-const FLOPS_PER_ROUND: f64 = 16.0 * 2.0 * 2.0;
 const ROUNDS: u32 = 512;
 /// Bytes of the copied buffer: larger than caches.
 const COPIED: u64 = 64 << 20;
@@ -62,31 +49,25 @@ pub(super) fn time(gpu: &Gpu, encode: impl FnOnce(&mut wgpu::CommandEncoder)) ->
 struct Chains {
     pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
-    invocations: u32,
+    launch: Launch,
     /// Dispatches in one timing.
     repetitions: u32,
 }
 
 impl Chains {
     fn new(gpu: &Gpu, fused: bool) -> Result<Self> {
-        let variant = Variant::new().flag_if("FUSED", fused);
-        let pipeline = gpu.pipeline(PATH, &variant, Trust::Checked)?;
         // Enough invocations for the largest GPUs; a processor needs few.
         let invocations: u32 = if gpu.is_software() { 1 << 13 } else { 1 << 20 };
+        let launch = multiply_add([1.0, 1.0], ROUNDS, invocations, fused);
+        let pipeline = gpu.pipeline(launch.path, &launch.variant, launch.trust)?;
         let result = gpu.buffer("multiply-add", 4 * u64::from(invocations))?;
-        let params = MultiplyAddParams {
-            factor: 1.0,
-            summand: 1.0,
-            rounds: ROUNDS,
-            pad0: 0,
-        };
         let uniform = gpu.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("multiply-add parameters"),
-            size: size_of::<MultiplyAddParams>() as u64,
+            size: launch.params.len() as u64,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        (gpu.queue()).write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
+        (gpu.queue()).write_buffer(&uniform, 0, &launch.params);
         let entries: Vec<_> = (0..)
             .zip([&uniform, result.raw()])
             .map(|(binding, buffer)| wgpu::BindGroupEntry {
@@ -95,18 +76,18 @@ impl Chains {
             })
             .collect();
         let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(PATH),
+            label: Some(launch.path),
             layout: &pipeline.layout,
             entries: &entries,
         });
         let mut chains = Chains {
             pipeline,
             bind_group,
-            invocations,
+            launch,
             repetitions: 1,
         };
         let once = chains.run(gpu)?;
-        chains.verify(gpu, &result)?;
+        chains.verify(gpu, &result, invocations as usize)?;
         chains.repetitions = (LONG_ENOUGH / once).ceil().clamp(1.0, 1000.0) as u32;
         Ok(chains)
     }
@@ -116,7 +97,7 @@ impl Chains {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_pipeline(&self.pipeline.raw);
             pass.set_bind_group(0, &self.bind_group, &[]);
-            let [x, y, z] = fold(u64::from(self.invocations / 64));
+            let [x, y, z] = self.launch.groups;
             for _ in 0..self.repetitions {
                 pass.dispatch_workgroups(x, y, z);
             }
@@ -124,26 +105,24 @@ impl Chains {
     }
 
     /// Factor and summand are 1, so every number is a small integer and exact.
-    fn verify(&self, gpu: &Gpu, result: &Buffer) -> Result<()> {
-        let found = gpu.read(result, 0, self.invocations as usize)?;
-        let expected = multiply_add::sums(1.0, 1.0, ROUNDS as usize, found.len());
+    fn verify(&self, gpu: &Gpu, result: &Buffer, invocations: usize) -> Result<()> {
+        let found = gpu.read(result, 0, invocations)?;
+        let expected = twin::sums(1.0, 1.0, ROUNDS as usize, found.len());
         let wrong = (found.iter().zip(&expected)).position(|(&f, &e)| f64::from(f) != e);
         match wrong {
             None => Ok(()),
             Some(i) => Err(Error::Device(format!(
-                "{} adds and multiplies wrongly: {} instead of {} in {PATH}; update its driver, or choose another adapter",
+                "{} adds and multiplies wrongly: {} instead of {} in {}; update its driver, or choose another adapter",
                 gpu.label(),
                 found[i],
-                expected[i]
+                expected[i],
+                self.launch.path
             ))),
         }
     }
 
     fn gflops(&self, gpu: &Gpu) -> Result<f64> {
-        let operations = FLOPS_PER_ROUND
-            * f64::from(ROUNDS)
-            * f64::from(self.invocations)
-            * f64::from(self.repetitions);
+        let operations = self.launch.flops as f64 * f64::from(self.repetitions);
         Ok(operations / self.run(gpu)? / 1e6)
     }
 }
