@@ -21,7 +21,8 @@
 //! | [`losses`], [`solvers`], [`models`], [`metrics`] | what is minimised, classical methods, networks, scores |
 //! | [`data`], [`problems`] | files, pictures, phantoms; operator + noise |
 //! | [`train`] | training, checkpoints, run directories |
-//! | [`experiments`], [`report`], [`check`] | the demo; pages and plots; verification |
+//! | [`experiments`], [`report`], [`check`], [`bench`] | the demo; pages and plots; verification; measurement |
+//! | [`cli`] | the command line |
 //!
 //! # From a problem to a reconstruction
 //!
@@ -77,7 +78,9 @@
 
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod check;
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod error;

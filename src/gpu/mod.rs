@@ -9,7 +9,7 @@ mod select;
 
 pub use buffer::{Buffer, Pending};
 pub use pipeline::{Pipeline, Trust};
-pub use select::{AdapterSummary, Selection, adapters};
+pub use select::{AdapterSummary, Selection, adapters, no_adapter};
 
 use crate::error::{Error, Result};
 use pipeline::PipelineCache;

@@ -73,6 +73,14 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
     }
 }
 
+/// The [`Error::Device`] of a machine without an adapter (for `backend`): it says what to install.
+pub fn no_adapter(backend: Option<wgpu::Backend>) -> Error {
+    let backend = backend.map_or_else(String::new, |b| format!(" for {b:?}"));
+    Error::Device(format!(
+        "no usable adapter was found{backend}; install the GPU's Vulkan driver, or a software one: on Debian and Ubuntu `sudo apt-get install mesa-vulkan-drivers`, on Fedora `sudo dnf install mesa-vulkan-drivers`, on Arch `sudo pacman -S vulkan-swrast`"
+    ))
+}
+
 /// The adapter that `selection` names.
 pub(super) fn choose(selection: &Selection) -> Result<wgpu::Adapter> {
     let mut found = enumerate(selection.backend);
@@ -82,12 +90,7 @@ pub(super) fn choose(selection: &Selection) -> Result<wgpu::Adapter> {
         .map(|(i, a)| format!("{i}: {} ({:?})", a.get_info().name, a.get_info().backend))
         .collect();
     if found.is_empty() {
-        let backend = selection
-            .backend
-            .map_or_else(String::new, |b| format!(" for {b:?}"));
-        return Err(Error::Device(format!(
-            "no usable adapter was found{backend}; install the GPU's Vulkan driver, or a software one: on Debian and Ubuntu `sudo apt-get install mesa-vulkan-drivers`, on Fedora `sudo dnf install mesa-vulkan-drivers`, on Arch `sudo pacman -S vulkan-swrast`"
-        )));
+        return Err(no_adapter(selection.backend));
     }
     let index = match &selection.adapter {
         None => Some(0),

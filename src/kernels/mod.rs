@@ -9,6 +9,7 @@ pub mod conv2d;
 pub mod elementwise;
 pub mod layout;
 pub mod matmul;
+pub mod multiply_add;
 pub mod random;
 pub mod ray_transform;
 pub mod reduce;

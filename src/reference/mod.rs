@@ -14,6 +14,7 @@ pub mod elementwise;
 pub mod filter;
 pub mod layout;
 pub mod matmul;
+pub mod multiply_add;
 pub mod random;
 pub mod ray_transform;
 pub mod reduce;

@@ -30,6 +30,7 @@ macro_rules! sources {
 /// One line per file, sorted by path.
 #[rustfmt::skip]
 static SOURCES: &[Source] = sources![
+    "bench/multiply_add.wgsl",
     "conv/fold.wgsl",
     "conv/forward.wgsl",
     "conv/input_gradient.wgsl",

@@ -237,15 +237,13 @@ impl TrainConfig {
         let config = if names_file {
             let config: TrainConfig<ProblemFile> = parse_toml(path, &text)?;
             let file = directory.join(&config.problem.file);
-            let problem = parse_toml(&file, &files::read_text(&file)?)?;
+            let problem: ProblemConfig = parse_toml(&file, &files::read_text(&file)?)?;
+            Problem::new(&problem).map_err(|e| in_file(&file, e))?;
             config.with_problem(problem)
         } else {
             parse_toml::<TrainConfig>(path, &text)?
         };
-        config.resolved(directory).map_err(|e| match e {
-            Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
-            other => other,
-        })
+        config.resolved(directory).map_err(|e| in_file(path, e))
     }
 
     /// The same config, checked, with every default written out and relative paths made absolute
@@ -318,6 +316,14 @@ impl<P> TrainConfig<P> {
 fn to_toml(value: &impl Serialize) -> Result<String> {
     toml::to_string(value)
         .map_err(|e| Error::Config(format!("the config cannot be written as TOML: {e}")))
+}
+
+/// Puts the file's name in front of a message about one of its keys.
+fn in_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
+        other => other,
+    }
 }
 
 /// Applies one override `key.in.dots=value`.

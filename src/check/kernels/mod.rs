@@ -7,6 +7,7 @@ mod conv2d;
 mod elementwise;
 mod layout;
 mod linear;
+mod multiply_add;
 mod random;
 mod ray_transform;
 mod reduce;
@@ -23,5 +24,6 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     checks.extend(layout::checks());
     checks.extend(ray_transform::checks());
     checks.extend(random::checks());
+    checks.extend(multiply_add::checks());
     checks
 }

@@ -1,0 +1,80 @@
+//! `equilens check`.
+
+use super::global::Session;
+use super::{FAILED, devices};
+use crate::check::{self, Row};
+use crate::error::Result;
+use crate::report::{Align, Table};
+use clap::Args;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Verify this installation on this adapter
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  equilens check
+  equilens check conv
+  equilens check --adapter 1 --json
+
+Kernels are compared with their definitions in double precision, operators with their adjoints,
+gradients with differences, networks with their turned selves. Exit code 1 if a check fails.")]
+pub(super) struct Arguments {
+    /// Only the checks with this in their name
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+}
+
+pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
+    let gpu = session.gpu()?;
+    let seed = session.seed.unwrap_or_else(check::fresh_seed);
+    let bar = session.console.bar(0, "checks");
+    let rows = check::run_seeded(&gpu, arguments.name.as_deref(), seed, |row| {
+        bar.inc_length(1);
+        bar.inc(1);
+        bar.set_message(row.name.clone());
+    });
+    bar.finish_and_clear();
+    let rows = rows?;
+    let failed = rows.iter().filter(|row| !row.pass).count();
+    let document = json!({
+        "adapter": devices::label(gpu.info()),
+        "seed": seed,
+        "checks": rows,
+    });
+    session.console.result(&document, || {
+        let verdict = match failed {
+            0 => format!("all {} checks passed", rows.len()),
+            _ => format!("{failed} of {} checks FAILED", rows.len()),
+        };
+        format!("{}\n\n{}\n{verdict}", gpu.label(), table(&rows))
+    })?;
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new([
+        ("check", Align::Left),
+        ("error", Align::Right),
+        ("bound", Align::Right),
+        ("", Align::Left),
+    ]);
+    for row in rows {
+        let verdict = match (&row.note, row.pass) {
+            (_, true) => "ok".to_string(),
+            (None, false) => "FAILED".to_string(),
+            (Some(note), false) => format!("FAILED: {note}"),
+        };
+        table.row([
+            row.name.clone(),
+            format!("{:.1e}", row.error),
+            format!("{:.1e}", row.bound),
+            verdict,
+        ]);
+    }
+    table
+}

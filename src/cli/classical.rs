@@ -1,0 +1,254 @@
+//! `equilens classical`.
+
+use super::global::Session;
+use super::problem::{ProblemFile, ray_transform};
+use super::stacks::{Stack, about_file};
+use super::{outputs, pictures};
+use crate::error::Result;
+use crate::problems::Problem;
+use crate::shape::Shape;
+use crate::solvers::{self, Cgls, Filter, Landweber, Progress, Solution, Tv};
+use crate::tape::Tape;
+use crate::tape::plan::{Options, Plan, Store};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Reconstruct with a classical method
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  equilens classical fbp --problem ct.toml --input y.npy --out fbp.npy --filter hann
+  equilens classical tv --problem ct.toml --input y.npy --out tv.npy --weight 2e-3 --png pictures
+  equilens classical cgls --problem ct.toml --input y.npy --out cgls.npy --iterations 12")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    method: Method,
+}
+
+#[derive(Debug, Subcommand)]
+enum Method {
+    /// Filtered back-projection
+    Fbp(Fbp),
+    /// Total variation by primal-dual hybrid gradients
+    Tv(Regularised),
+    /// Conjugate gradients for least squares
+    Cgls(Regularised),
+    /// Projected gradient descent for least squares
+    Landweber(Plain),
+}
+
+#[derive(Debug, Args)]
+struct Files {
+    #[command(flatten)]
+    problem: ProblemFile,
+    /// Measurements, as `simulate` writes them
+    #[arg(long, value_name = "Y.npy")]
+    input: PathBuf,
+    /// Write the reconstructions to this file
+    #[arg(long, value_name = "U.npy")]
+    out: PathBuf,
+    /// Also write each reconstruction as a picture into this directory
+    #[arg(long, value_name = "DIR")]
+    png: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Fbp {
+    #[command(flatten)]
+    files: Files,
+    /// Window of the ramp filter
+    #[arg(long, value_enum, default_value = "ram-lak")]
+    filter: Window,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Window {
+    RamLak,
+    SheppLogan,
+    Cosine,
+    Hann,
+}
+
+impl From<Window> for Filter {
+    fn from(window: Window) -> Filter {
+        match window {
+            Window::RamLak => Filter::RamLak,
+            Window::SheppLogan => Filter::SheppLogan,
+            Window::Cosine => Filter::Cosine,
+            Window::Hann => Filter::Hann,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Plain {
+    #[command(flatten)]
+    files: Files,
+    /// Iterations at most
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    iterations: Option<usize>,
+    /// Stop at this relative accuracy; 0 for all iterations
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    tolerance: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+struct Regularised {
+    #[command(flatten)]
+    plain: Plain,
+    /// Weight of the regulariser
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    weight: Option<f64>,
+}
+
+impl Method {
+    fn files(&self) -> &Files {
+        match self {
+            Method::Fbp(fbp) => &fbp.files,
+            Method::Tv(regularised) | Method::Cgls(regularised) => &regularised.plain.files,
+            Method::Landweber(plain) => &plain.files,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Method::Fbp(_) => "fbp",
+            Method::Tv(_) => "tv",
+            Method::Cgls(_) => "cgls",
+            Method::Landweber(_) => "landweber",
+        }
+    }
+}
+
+pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
+    let method = &arguments.method;
+    let files = method.files();
+    let problem = files.problem.read()?;
+    outputs::check_file(&files.out)?;
+    if let Some(directory) = &files.png {
+        outputs::check_directory(directory)?;
+    }
+    let range = problem.operator.range();
+    let measurements = Stack::read_exact(&files.input, range, "measurements")?;
+    let store = Store::new(&session.gpu()?);
+    let bar = session.console.bar(iterations(method) as u64, "iterations");
+    let solved = solve(method, &problem, &store, &measurements, &mut |progress| {
+        bar.set_position(progress.iteration as u64);
+        bar.set_message(format!(
+            "objective {:.4e}, criterion {:.1e}",
+            progress.objective, progress.criterion
+        ));
+    });
+    bar.finish_and_clear();
+    let (images, last) = about_file(solved, &files.input)?;
+    store.gpu().check_fault()?;
+    let images = measurements.with_items(images, problem.operator.domain());
+    images.write(&files.out)?;
+    if let Some(directory) = &files.png {
+        pictures::write(directory, &images)?;
+    }
+    let document = json!({
+        "method": method.name(),
+        "out": files.out,
+        "images": images.count(),
+        "iterations": last.map(|p| p.iteration),
+        "objective": last.map(|p| p.objective),
+        "criterion": last.map(|p| p.criterion),
+    });
+    session.console.result(&document, || {
+        let mut text = format!(
+            "{}: {} images by {}",
+            files.out.display(),
+            images.count(),
+            method.name()
+        );
+        if let Some(p) = last {
+            text += &format!(
+                ", {} iterations, objective {:.4e}, criterion {:.1e}",
+                p.iteration, p.objective, p.criterion
+            );
+        }
+        text
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Iterations at most.
+fn iterations(method: &Method) -> usize {
+    match method {
+        Method::Fbp(_) => 0,
+        Method::Tv(r) => tv(r).iterations,
+        Method::Cgls(r) => cgls(r).iterations,
+        Method::Landweber(plain) => landweber(plain).iterations,
+    }
+}
+
+fn tv(given: &Regularised) -> Tv {
+    let default = Tv::default();
+    Tv {
+        weight: given.weight.unwrap_or(default.weight),
+        iterations: given.plain.iterations.unwrap_or(default.iterations),
+        tolerance: given.plain.tolerance.unwrap_or(default.tolerance),
+        ..default
+    }
+}
+
+fn cgls(given: &Regularised) -> Cgls {
+    let default = Cgls::default();
+    Cgls {
+        weight: given.weight.unwrap_or(default.weight),
+        iterations: given.plain.iterations.unwrap_or(default.iterations),
+        tolerance: given.plain.tolerance.unwrap_or(default.tolerance),
+    }
+}
+
+fn landweber(given: &Plain) -> Landweber {
+    let default = Landweber::default();
+    Landweber {
+        iterations: given.iterations.unwrap_or(default.iterations),
+        tolerance: given.tolerance.unwrap_or(default.tolerance),
+        ..default
+    }
+}
+
+/// The images, and where the iteration ended.
+fn solve(
+    method: &Method,
+    problem: &Problem,
+    store: &Store,
+    measurements: &Stack,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Vec<f32>, Option<Progress>)> {
+    let operator = problem.operator.as_ref();
+    let (y, n) = (measurements.values.as_slice(), measurements.count());
+    let iterated = |solution: Solution| {
+        let last = solution.history.last().copied();
+        (solution.images, last)
+    };
+    Ok(match method {
+        Method::Fbp(given) => (fbp(problem, store, measurements, given.filter)?, None),
+        Method::Tv(given) => iterated(tv(given).solve(operator, store, y, n, progress)?),
+        Method::Cgls(given) => iterated(cgls(given).solve(operator, store, y, n, progress)?),
+        Method::Landweber(given) => {
+            iterated(landweber(given).solve(operator, store, y, n, progress)?)
+        }
+    })
+}
+
+fn fbp(problem: &Problem, store: &Store, y: &Stack, window: Window) -> Result<Vec<f32>> {
+    let operator = ray_transform(problem)?;
+    let filter = Filter::from(window);
+    let item: Shape = y.item();
+    let mut tape = Tape::new();
+    let measurement = tape.input("y", item);
+    let image = solvers::fbp(&mut tape, measurement, &operator, filter)?;
+    let plan = Plan::compile(&tape, &[image], store, Options::default())?;
+    let mut images = Vec::new();
+    for values in y.values.chunks_exact(item.elements()) {
+        plan.run(&[("y", values)])?;
+        images.extend(plan.read(image)?);
+    }
+    Ok(images)
+}

@@ -1,0 +1,160 @@
+//! The options that every command has.
+
+use super::console::Console;
+use crate::error::Result;
+use crate::gpu::{Gpu, Selection};
+use clap::{Args, ValueEnum};
+use std::str::FromStr;
+
+/// Options of every command, as typed.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// Adapter: its number in `equilens devices`, or a part of its name
+    #[arg(
+        long,
+        global = true,
+        value_name = "N|NAME",
+        env = "EQUILENS_ADAPTER",
+        hide_env = true
+    )]
+    adapter: Option<String>,
+    /// Graphics interface to use
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "EQUILENS_BACKEND",
+        hide_env = true
+    )]
+    backend: Option<Backend>,
+    /// Print one JSON document on standard output, and nothing else
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress bars or remarks on standard error
+    #[arg(long, global = true)]
+    quiet: bool,
+    /// Seed of everything random
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..1 << 63))]
+    seed: Option<u64>,
+    /// GPU memory to stay within, e.g. 2GiB
+    #[arg(long, global = true, value_name = "BYTES")]
+    memory_limit: Option<Bytes>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Backend {
+    Vulkan,
+    Metal,
+    Dx12,
+    Gl,
+}
+
+impl From<Backend> for wgpu::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Vulkan => wgpu::Backend::Vulkan,
+            Backend::Metal => wgpu::Backend::Metal,
+            Backend::Dx12 => wgpu::Backend::Dx12,
+            Backend::Gl => wgpu::Backend::Gl,
+        }
+    }
+}
+
+/// A number of bytes: `2GiB`, `500 MB`, `1073741824`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Bytes(u64);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unit_at = text
+            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(unit_at);
+        let factor = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1.0,
+            "kb" => 1e3,
+            "mb" => 1e6,
+            "gb" => 1e9,
+            "tb" => 1e12,
+            "kib" | "k" => 1024.0,
+            "mib" | "m" => 1024f64.powi(2),
+            "gib" | "g" => 1024f64.powi(3),
+            "tib" | "t" => 1024f64.powi(4),
+            _ => f64::NAN,
+        };
+        let bytes = number.parse::<f64>().unwrap_or(f64::NAN) * factor;
+        // The largest size that f64 holds exactly is far beyond any memory.
+        if (1.0..=9e15).contains(&bytes) {
+            Ok(Bytes(bytes as u64))
+        } else {
+            Err("write a positive number of bytes with or without a unit, such as 512MiB, 2GiB or 4GB".into())
+        }
+    }
+}
+
+/// The global options resolved: what a command works with.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    /// Which adapter, and how much of its memory.
+    pub selection: Selection,
+    /// Where text goes.
+    pub console: Console,
+    /// The seed as given.
+    pub seed: Option<u64>,
+}
+
+impl Session {
+    pub fn new(global: Global) -> Self {
+        Session {
+            selection: Selection {
+                adapter: global.adapter,
+                backend: global.backend.map(wgpu::Backend::from),
+                memory_limit: global.memory_limit.map(|Bytes(bytes)| bytes),
+            },
+            console: Console::new(global.json, global.quiet),
+            seed: global.seed,
+        }
+    }
+
+    /// Opens the adapter.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::error::Error::Device) if there is none.
+    pub fn gpu(&self) -> Result<Gpu> {
+        Gpu::open(&self.selection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_in_bytes() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("2GiB", 2 << 30),
+            ("1.5 GiB", 3 << 29),
+            ("500mb", 500_000_000),
+            ("7k", 7168),
+        ] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "-1",
+            "GiB",
+            "1.2.3",
+            "2 parsecs",
+            "1e99",
+            "nan",
+            "0.5",
+        ] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+}
