@@ -53,8 +53,8 @@ fn main(
         // of `middle`: the weight decides.
         let middle = (pixel - centre - view.per_step * line - view.shift) * view.per_unit + bin_centre;
         let reach = abs(view.per_unit);
-        let begin = max(i32(floor(middle - reach - 0.01)), 0);
-        let to = min(i32(ceil(middle + reach + 0.01)), i32(params.bins) - 1);
+        let begin = max(i32(ceil(middle - reach - 0.01)), 0);
+        let to = min(i32(floor(middle + reach + 0.01)), i32(params.bins) - 1);
         let base = (n * params.views + v) * params.bins;
         var part = 0.0;
         for (var bin = begin; bin <= to; bin++) {

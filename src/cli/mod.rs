@@ -18,6 +18,7 @@ mod check;
 mod classical;
 mod completions;
 mod console;
+mod demo;
 mod devices;
 mod evaluate;
 mod global;
@@ -67,6 +68,7 @@ pub struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     Devices(devices::Arguments),
     Simulate(simulate::Arguments),
     Operator(operator::Arguments),
@@ -98,6 +100,7 @@ impl Cli {
         console::start_logging();
         let session = global::Session::new(self.global);
         match &self.command {
+            Command::Demo(arguments) => demo::run(&session, arguments),
             Command::Devices(arguments) => devices::run(&session, arguments),
             Command::Simulate(arguments) => simulate::run(&session, arguments),
             Command::Operator(arguments) => operator::run(&session, arguments),

@@ -56,7 +56,7 @@ impl Default for DemoOptions {
             out: PathBuf::from("equilens-demo"),
             slices: 10,
             size: 64,
-            steps: 500,
+            steps: 400,
             width: 24,
             blocks: 4,
             seed: 1,
@@ -345,7 +345,7 @@ impl<'a> Demo<'a> {
         let solve = |weight: f64, y: &[f32]| -> Result<Vec<f32>> {
             let tv = Tv {
                 weight,
-                iterations: 200,
+                iterations: 150,
                 nonnegative: true,
                 tolerance: 1e-3,
             };
