@@ -80,12 +80,12 @@ pub fn close(twin: Twin, k: f64) -> Judge {
             .enumerate()
         {
             let error = match (f64::from(f) - v).abs() {
-                e if e == 0.0 => 0.0,
+                0.0 => 0.0,
                 // A sum without terms is exactly zero: any other value is infinitely wrong.
                 e => e / m,
             };
             // NaN is worse than anything.
-            if !(error <= worst.error) && !worst.error.is_nan() {
+            if (error.is_nan() || error > worst.error) && !worst.error.is_nan() {
                 worst.error = error;
                 worst.note = Some(format!("element {i} is {f:e} instead of {v:e}"));
             }

@@ -130,11 +130,12 @@ enum Method {
     /// Cases of one kernel; the worst counts.
     Kernel(Vec<Case>),
     /// Anything else on the device.
-    Device(Box<dyn Fn(&Context) -> Result<Measure>>),
+    Device(DeviceMethod),
     /// On the host alone, from a seed.
     Host(HostMethod),
 }
 
+type DeviceMethod = Box<dyn Fn(&Context) -> Result<Measure>>;
 type HostMethod = Arc<dyn Fn(u64) -> Result<Measure> + Send + Sync>;
 
 /// One row to be.

@@ -31,7 +31,10 @@ pub struct Pipeline {
 }
 
 #[derive(Default)]
-pub(super) struct PipelineCache(Mutex<HashMap<(u64, Trust), Arc<Pipeline>>>);
+pub(super) struct PipelineCache(Mutex<Pipelines>);
+
+/// By the hash of the composed source.
+type Pipelines = HashMap<(u64, Trust), Arc<Pipeline>>;
 
 impl Gpu {
     /// The pipeline of `shaders/PATH` for `variant`, compiled at its first use.
@@ -54,9 +57,7 @@ impl Gpu {
         Ok(self.lock_pipelines()?.get(&key).cloned())
     }
 
-    fn lock_pipelines(
-        &self,
-    ) -> Result<std::sync::MutexGuard<'_, HashMap<(u64, Trust), Arc<Pipeline>>>> {
+    fn lock_pipelines(&self) -> Result<std::sync::MutexGuard<'_, Pipelines>> {
         (self.inner.pipelines.0.lock())
             .map_err(|_| Error::Device("a thread that compiled shaders panicked".into()))
     }

@@ -33,7 +33,7 @@ pub fn gradient_error(tape: &Tape, feeds: &Feeds, loss: Var, wrt: &[(Var, &str)]
             let numerical = (near - far) / (12.0 * h);
             let error = (g - numerical).abs() / scale;
             // A NaN must not pass, and stays the worst.
-            if !(error <= worst) && !worst.is_nan() {
+            if (error.is_nan() || error > worst) && !worst.is_nan() {
                 worst = error;
             }
         }

@@ -199,8 +199,9 @@ fn chain() -> Case {
             value: Vec::new(),
             magnitude: Vec::new(),
         };
-        for i in 0..FULL.elements() {
-            let [a, b, c, d, e, f] = std::array::from_fn(|k| full[k][i]);
+        let [a, b, c, d, e, f] = std::array::from_fn(|k| full[k].iter().copied());
+        let (products, others) = (a.zip(b), c.zip(d).zip(e.zip(f)));
+        for ((a, b), ((c, d), (e, f))) in products.zip(others) {
             let leaky = Unary::LeakyRelu(0.1).apply(e);
             let quotient = (a * b - c).abs() / (d * d + 1.0);
             twin.value.push(quotient + leaky - f);

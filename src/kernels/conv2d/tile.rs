@@ -26,7 +26,7 @@ const LANES: u32 = 64;
 impl Tile {
     /// A sensible start.
     pub fn default_for(capabilities: Capabilities) -> Self {
-        match capabilities.subgroup.filter(|&s| s >= 4 && s <= LANES) {
+        match capabilities.subgroup.filter(|s| (4..=LANES).contains(s)) {
             Some(lanes) => Tile {
                 channels: 16,
                 pixels: 8,

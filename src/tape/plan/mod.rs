@@ -434,7 +434,7 @@ fn owners(nodes: &[Node]) -> Vec<(usize, usize)> {
                 let (base, offset) = owner[node.inputs[0]];
                 let offset = offset + start * input.strides()[*axis];
                 let consecutive = input.0[..*axis].iter().all(|&e| e == 1);
-                if consecutive && offset % ALIGNMENT == 0 {
+                if consecutive && offset.is_multiple_of(ALIGNMENT) {
                     (base, offset)
                 } else {
                     (index, 0)
