@@ -101,6 +101,15 @@ impl Error {
         }
     }
 
+    /// The same error told of the file `path`, whose contents caused it.
+    pub fn about(self, path: &Path) -> Self {
+        match self {
+            Error::Data { message, .. } => Error::data(path, message),
+            Error::NotFinite(message) => Error::NotFinite(format!("{}: {message}", path.display())),
+            other => other,
+        }
+    }
+
     /// The process exit code that the command line documents for this cause.
     ///
     /// 2 wrong usage or configuration, 3 no usable adapter, 4 bad input data, 5 out of memory,

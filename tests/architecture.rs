@@ -14,7 +14,7 @@ const ROWS: [&[&str]; 12] = [
     &["losses", "solvers", "models", "metrics"],
     &["data", "problems"],
     &["train"],
-    &["report", "check"],
+    &["report", "check", "bench"],
     &["experiments"],
     &["cli"],
 ];

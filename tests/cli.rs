@@ -199,7 +199,7 @@ fn unusable_arrays_are_named_and_refused() {
             "classical tv --problem problem.toml --input FILE --out out.npy",
             "train train.toml --out run --set data.train=FILE",
         ] {
-            // Training tells its own way about a vector: it is one image of one row.
+            // Training takes a vector for an image of one row and says which size it needs.
             let named = if command.starts_with("train") && file == "flat.npy" {
                 &named[..1]
             } else {

@@ -126,11 +126,7 @@ impl Stack {
 
 /// Puts the name of a file in the place of the name that a library function gave to its argument.
 pub(super) fn about_file<T>(result: Result<T>, path: &Path) -> Result<T> {
-    result.map_err(|error| match error {
-        Error::Data { message, .. } => Error::data(path, message),
-        Error::NotFinite(message) => Error::NotFinite(format!("{}: {message}", path.display())),
-        other => other,
-    })
+    result.map_err(|error| error.about(path))
 }
 
 #[cfg(test)]

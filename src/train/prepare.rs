@@ -25,7 +25,7 @@ pub fn prepare(gpu: &Gpu, config: &TrainConfig, run: Option<&RunDir>) -> Result<
     let problem = Problem::new(&config.problem)?;
     let dataset = |path: &Path, count, seed| {
         let (images, shape) = load_images(path, problem.operator.domain().c(), count)?;
-        Dataset::simulate(&problem, &store, &images, shape, seed)
+        Dataset::simulate(&problem, &store, &images, shape, seed).map_err(|e| e.about(path))
     };
     let (data, seed) = (&config.data, config.training.seed);
     let training = dataset(&data.train, data.train_images, seed)?;
