@@ -3,7 +3,7 @@
 //
 // params: extents.
 // sinogram: N 1 views bins.
-// views: one View for each view.
+// views: one vec4 for each view (lib/view).
 // result: N 1 H W.
 // Twin: reference::ray_transform::adjoint
 
@@ -23,7 +23,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> sinogram: array<f32>;
-@group(0) @binding(2) var<storage, read> views: array<View>;
+@group(0) @binding(2) var<storage, read> views: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(64)
@@ -45,14 +45,15 @@ fn main(
     var total = 0.0;
     for (var v = 0u; v < params.views; v++) {
         let view = views[v];
-        let along = view.along_rows == 1u;
+        let along = crosses_rows(view);
         let line = select(f32(column) - column_centre, f32(row) - row_centre, along);
         let centre = select(row_centre, column_centre, along);
         let pixel = select(f32(row), f32(column), along);
         // Bins whose crossing lies within one pixel of this one, and a little more for the rounding
         // of `middle`: the weight decides.
-        let middle = (pixel - centre - view.per_step * line - view.shift) * view.per_unit + bin_centre;
-        let reach = abs(view.per_unit);
+        let per_unit = 1.0 / view.x;
+        let middle = (pixel - centre - view.y * line - view.z) * per_unit + bin_centre;
+        let reach = abs(per_unit);
         let begin = max(i32(ceil(middle - reach - 0.01)), 0);
         let to = min(i32(floor(middle + reach + 0.01)), i32(params.bins) - 1);
         let base = (n * params.views + v) * params.bins;
@@ -67,7 +68,7 @@ fn main(
             weight = select(weight, fraction, left + 1.0 == pixel);
             part += weight * sinogram[base + u32(bin)];
         }
-        total += part * view.weight;
+        total += part * abs(view.w);
     }
     result[i] = total;
 }

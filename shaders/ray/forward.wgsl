@@ -3,7 +3,7 @@
 //
 // params: extents.
 // image: N 1 H W.
-// views: one View for each view, lengths in metres.
+// views: one vec4 for each view (lib/view), lengths in metres.
 // result: N 1 views bins, in metres times the image's unit.
 // Twin: reference::ray_transform::forward
 
@@ -23,7 +23,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> image: array<f32>;
-@group(0) @binding(2) var<storage, read> views: array<View>;
+@group(0) @binding(2) var<storage, read> views: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(64)
@@ -40,7 +40,7 @@ fn main(
     let view = views[i / params.bins % params.views];
     let n = i / (params.bins * params.views);
     // Lines are rows or columns; along a line lie `width` pixels, `step` elements apart.
-    let along = view.along_rows == 1u;
+    let along = crosses_rows(view);
     let lines = select(params.columns, params.rows, along);
     let width = i32(select(params.rows, params.columns, along));
     let line_stride = i32(select(1u, params.columns, along));
@@ -52,10 +52,10 @@ fn main(
     // Lines whose crossing lies within (-1, width): outside nothing is read.
     var begin = 0u;
     var to = lines;
-    if abs(view.per_step) > 1e-6 {
+    if abs(view.y) > 1e-6 {
         let at_first = crossing(view, q, -line_centre) + centre;
-        let a = (-1.0 - at_first) / view.per_step;
-        let b = (f32(width) - at_first) / view.per_step;
+        let a = (-1.0 - at_first) / view.y;
+        let b = (f32(width) - at_first) / view.y;
         begin = u32(clamp(floor(min(a, b)) - 1.0, 0.0, f32(lines)));
         to = u32(clamp(ceil(max(a, b)) + 2.0, 0.0, f32(lines)));
     }
@@ -83,5 +83,5 @@ fn main(
         }
         total += part;
     }
-    result[i] = total * view.weight;
+    result[i] = total * abs(view.w);
 }

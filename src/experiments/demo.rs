@@ -56,9 +56,9 @@ impl Default for DemoOptions {
             out: PathBuf::from("equilens-demo"),
             slices: 10,
             size: 64,
-            steps: 400,
-            width: 24,
-            blocks: 4,
+            steps: 800,
+            width: 16,
+            blocks: 3,
             seed: 1,
         }
     }
@@ -148,9 +148,9 @@ pub fn run(
     demo.filtered_back_projection()?;
     demo.total_variation()?;
     for (name, group, width, learning_rate) in [
-        ("ordinary", Group::cyclic(1), options.width, 1e-3),
-        ("equivariant", Group::cyclic(4), 2 * options.width, 2e-3),
-        ("equivariant-wide", Group::cyclic(4), options.width, 2e-3),
+        ("ordinary", Group::cyclic(1), options.width, 3e-3),
+        ("equivariant", Group::cyclic(4), 2 * options.width, 4e-3),
+        ("equivariant-wide", Group::cyclic(4), options.width, 4e-3),
     ] {
         demo.train(name, group, width, learning_rate)?;
     }
@@ -336,16 +336,16 @@ impl<'a> Demo<'a> {
         self.training.measurement()
     }
 
-    /// TV with the weight that is best on (three of) the training slices.
+    /// TV with the weight that is best on (two of) the training slices.
     fn total_variation(&mut self) -> Result<()> {
         let started = Instant::now();
-        let tuned = self.training.count().min(3);
+        let tuned = self.training.count().min(2);
         let y = &self.training.measurements()[..tuned * self.ray_range().elements()];
         let truth = &self.training.truth()[..tuned * self.training.image().elements()];
         let solve = |weight: f64, y: &[f32]| -> Result<Vec<f32>> {
             let tv = Tv {
                 weight,
-                iterations: 150,
+                iterations: 100,
                 nonnegative: true,
                 tolerance: 1e-3,
             };
@@ -354,7 +354,7 @@ impl<'a> Demo<'a> {
             Ok(solution.images)
         };
         let mut best = (f64::NEG_INFINITY, 0.0);
-        for weight in [3e-4, 1e-3, 2e-3, 4e-3, 8e-3] {
+        for weight in [1e-3, 2e-3, 4e-3, 8e-3] {
             let images = solve(weight, y)?;
             let score = Summary::of(truth, &images, [self.options.size; 2])?.psnr;
             if score > best.0 {
@@ -386,7 +386,7 @@ impl<'a> Demo<'a> {
             }),
             training: TrainingConfig {
                 steps: self.options.steps,
-                batch: 2.min(self.training.count()),
+                batch: 1,
                 seed: self.options.seed,
                 log_every: 10,
                 ..TrainingConfig::default()

@@ -20,23 +20,15 @@ params! {
     }
 }
 
-/// Words of one view in the table: flags, then f32 `per_bin`, `per_step`, `shift`, `weight`,
-/// `bins_per_unit` and the number of bins on each side that an adjoint gather visits.
-const VIEW_WORDS: usize = 8;
-
-/// The views as the kernels read them, computed in f64.
+/// The views as the kernels read them (`lib/view.wgsl`), computed in f64: `per_bin`, `per_step`,
+/// `shift`, and `weight` with the sign that tells rows from columns.
 pub fn view_table(beam: &ParallelBeam) -> Arc<[u32]> {
-    let mut table = Vec::with_capacity(VIEW_WORDS * beam.angles.len());
-    for view in 0..beam.angles.len() {
-        let v = beam.joseph_view(view);
-        let per_unit = 1.0 / v.per_bin;
-        table.push(u32::from(v.along_rows));
-        for x in [v.per_bin, v.per_step, v.shift, v.weight, per_unit] {
-            table.push((x as f32).to_bits());
-        }
-        table.extend([0, 0]);
-    }
-    table.into()
+    let views = (0..beam.angles.len()).map(|view| beam.joseph_view(view));
+    let words = views.flat_map(|v| {
+        let weight = if v.along_rows { v.weight } else { -v.weight };
+        [v.per_bin, v.per_step, v.shift, weight].map(|x| (x as f32).to_bits())
+    });
+    words.collect()
 }
 
 fn params_of(beam: &ParallelBeam, n: usize) -> RayParams {
