@@ -21,7 +21,7 @@
 //! | [`losses`], [`solvers`], [`models`], [`metrics`] | what is minimised, classical methods, networks, scores |
 //! | [`data`], [`problems`] | files, pictures, phantoms; operator + noise |
 //! | [`train`] | training, checkpoints, run directories |
-//! | [`experiments`], [`report`], [`check`], [`bench`] | the demo; pages and plots; verification; measurement |
+//! | [`experiments`], [`report`], [`check`], [`bench`](mod@bench) | the demo; pages and plots; verification; measurement |
 //! | [`cli`] | the command line |
 //!
 //! # From a problem to a reconstruction

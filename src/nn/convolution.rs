@@ -67,7 +67,7 @@ pub struct ConvolutionConfig {
     pub zero: bool,
 }
 
-/// A convolution whose kernel satisfies `k(Rx) = pi_out(R) k(x) pi_in(R^-1)` ([A] eq. 8), with one
+/// A convolution whose kernel satisfies `k(Rx) = pi_out(R) k(x) pi_in(R^-1)` (Celledoni et al. 2021, eq. 8), with one
 /// bias for each output field.
 ///
 /// Trained are the coefficients of a basis of such kernels, `output fields x input fields x basis

@@ -39,7 +39,7 @@ pub fn broadcast(x: &[f64], xs: Shape, out: Shape) -> Vec<f64> {
 }
 
 /// Embeds `x` into zeros along `axis`: `before` zeros come first, and the result has extent
-/// `total`. The transpose of [`slice`] from `before`.
+/// `total`. The transpose of [`slice()`] from `before`.
 pub fn pad(x: &[f64], xs: Shape, axis: usize, before: usize, total: usize) -> Vec<f64> {
     assert_len(x, xs);
     assert!(before + xs.0[axis] <= total);
