@@ -4,7 +4,9 @@
 // The index inside [0, extent) that is read for `index`.
 #ifdef CIRCULAR
 fn resolve(index: i32, extent: i32) -> i32 {
-    return ((index % extent) + extent) % extent;
+    // Unsigned, because GLSL leaves the remainder of negative numbers undefined. Windows reach at
+    // most 8 pixels beyond the image.
+    return i32(u32(index + 16 * extent) % u32(extent));
 }
 #endif
 #ifdef REPLICATE

@@ -56,7 +56,7 @@ impl Default for DemoOptions {
             out: PathBuf::from("equilens-demo"),
             slices: 10,
             size: 64,
-            steps: 800,
+            steps: 300,
             width: 16,
             blocks: 3,
             seed: 1,
