@@ -1,7 +1,7 @@
-// Cross-correlation in register tiles: each thread computes PIXELS neighbouring pixels of one row
-// for CHANNELS output channels; all threads of a workgroup share the block of output channels, so
-// that a subgroup can load its weights together. With QUADS, rows are multiples of 4 and read by
-// vec4.
+// Cross-correlation in register tiles: each thread computes ROWS rows of 4 neighbouring pixels for
+// CHANNELS output channels; all threads of a workgroup share the block of output channels, so that a
+// subgroup can load its weights together. With QUAD_ROWS, the image's rows are multiples of 4 and
+// read by vec4; with QUADS, the result's are and are written so.
 //
 // params: extents; origin is the input row and column of the first tap of output 0.
 // x: image, N C H W.
@@ -26,38 +26,78 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-#ifdef QUADS
+#ifdef QUAD_ROWS
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 #else
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 #endif
 @group(0) @binding(2) var<storage, read> packed: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> result: array<f32>;
+@group(0) @binding(3) var<storage, read_write> result: array<Number>;
+
+// A thread's pixels: image number, first row and first column.
+struct Strip {
+    n: u32,
+    y: u32,
+    column: u32,
+}
+
+fn strip_at(strip: u32, across: u32, bands: u32) -> Strip {
+    return Strip(strip / (across * bands), strip / across % bands * ROWS, strip % across * 4u);
+}
+
+#ifdef SUBGROUP
+// The element of channel 0 that the strip at the end of a subgroup needs from beyond it: in row
+// `row` of the strip's window and there number `item` of the columns outside the strip's own quad,
+// which lies `shift` quads to its right; the first `left` are those on the left.
+fn halo_place(
+    row: u32,
+    item: i32,
+    left: i32,
+    shift: i32,
+    leftmost: u32,
+    rightmost: u32,
+    across: u32,
+    bands: u32,
+) -> u32 {
+    let on_left = item < left;
+    let strip = strip_at(select(rightmost, leftmost, on_left), across, bands);
+    let own = 4 * (i32(strip.column / 4u) + shift);
+    let column = clamp(own + item - left + select(4, 0, on_left), 0, i32(params.w) - 1);
+    let line = u32(resolve(i32(strip.y) + params.origin + i32(row), i32(params.h)));
+    return (strip.n * params.c * params.h + line) * params.w + u32(column);
+}
+#endif
 
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
 #ifdef SUBGROUP
     @builtin(subgroup_invocation_id) sublane: u32,
+    @builtin(subgroup_id) subgroup: u32,
+#else
+    @builtin(local_invocation_index) lane: u32,
 #endif
 ) {
+#ifdef SUBGROUP
+    // Neighbouring lanes of a subgroup take neighbouring strips, however it lies in the workgroup.
+    let lane = subgroup * SUBGROUP_LANES + sublane;
+#endif
     let blocks = (params.oc + CHANNELS - 1u) / CHANNELS;
-    let across = (params.ow + PIXELS - 1u) / PIXELS;
-    let strips = params.n * params.oh * across;
+    let across = (params.ow + 3u) / 4u;
+    let bands = (params.oh + ROWS - 1u) / ROWS;
+    let strips = params.n * bands * across;
     let task = linear_workgroup(group, groups);
     // Neighbouring workgroups share the pixels, so that they are still in the cache.
     let block = task % blocks;
     let wanted = task / blocks * LANES + lane;
-    let strip = min(wanted, strips - 1u);
-    let column = strip % across * PIXELS;
-    let y = strip / across % params.oh;
-    let n = strip / (across * params.oh);
+    let strip = strip_at(min(wanted, strips - 1u), across, bands);
+    let column = strip.column;
+    let item = strip.n * params.c * params.h * params.w;
+    let top = i32(strip.y * STRIDE) + params.origin;
 #import generated/declare
-    let top = i32(y * STRIDE) + params.origin;
     for (var c = 0u; c < params.c; c++) {
-        let plane = (n * params.c + c) * params.h * params.w;
+        let plane = c * params.h * params.w;
         let weights = (block * params.c + c) * SIZE * SIZE * CHANNELS / 4u;
 #import generated/accumulate
     }
@@ -70,13 +110,20 @@ fn main(
         if o >= params.oc {
             break;
         }
-        let place = ((n * params.oc + o) * params.oh + y) * params.ow;
-        for (var p = 0u; p < PIXELS; p++) {
-            if column + p >= params.ow {
+        for (var r = 0u; r < ROWS; r++) {
+            let y = strip.y + r;
+            if y >= params.oh {
                 break;
             }
-            let i = place + column + p;
-            result[i] = chain(values[k * PIXELS + p], i, vec4<u32>(n, o, y, column + p));
+            let i = ((strip.n * params.oc + o) * params.oh + y) * params.ow + column;
+#ifdef QUADS
+            result[i / 4u] = chain(values[k * ROWS + r], i, vec4<u32>(strip.n, o, y, column));
+#else
+            for (var p = 0u; p < min(4u, params.ow - column); p++) {
+                let at = vec4<u32>(strip.n, o, y, column + p);
+                result[i + p] = chain(values[k * ROWS + r][p], i + p, at);
+            }
+#endif
         }
     }
 }

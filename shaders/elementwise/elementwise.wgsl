@@ -1,4 +1,5 @@
-// A chain of elementwise functions, fused into one pass: result = chain(operands).
+// A chain of elementwise functions, fused into one pass: result = chain(operands). With QUADS, four
+// elements at a time.
 //
 // params: extents of the output.
 // result: the output, N C H W.
@@ -17,7 +18,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+@group(0) @binding(1) var<storage, read_write> result: array<Number>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -27,9 +28,10 @@ fn main(
 ) {
     let first = linear_workgroup(group, groups) * 256u + lane;
     for (var k = 0u; k < 4u; k++) {
-        let i = first + 64u * k;
+        let j = first + 64u * k;
+        let i = j * WIDTH;
         if i < params.elements {
-            result[i] = chain(0.0, i, unravel(i, params.extents));
+            result[j] = chain(Number(), i, unravel(i, params.extents));
         }
     }
 }

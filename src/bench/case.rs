@@ -81,24 +81,13 @@ fn variant(gpu: &Gpu, benchmark: Benchmark) -> String {
     let Algorithm::Tiled(tile, weight) = Algorithm::default_for(Capabilities::of(gpu)) else {
         return "readable".into();
     };
-    let through = |subgroup: bool| if subgroup { " subgroup" } else { "" };
     match benchmark {
         Benchmark::Ray { .. } => "gather".into(),
         Benchmark::Convolution {
             pass: Pass::WeightGradient,
             ..
-        } => format!(
-            "tiled {}x{}{}",
-            weight.outputs,
-            weight.inputs,
-            through(weight.subgroup.is_some())
-        ),
-        _ => format!(
-            "tiled {}x{}{}",
-            tile.channels,
-            tile.pixels,
-            through(tile.broadcast.is_some())
-        ),
+        } => weight.to_string(),
+        _ => tile.to_string(),
     }
 }
 

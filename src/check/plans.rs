@@ -103,13 +103,12 @@ struct Leaf {
 const SMALL: Algorithm = Algorithm::Tiled(
     Tile {
         channels: 4,
-        pixels: 4,
-        broadcast: None,
+        rows: 2,
+        subgroup: None,
     },
-    WeightTile {
+    WeightTile::Columns {
         outputs: 2,
         inputs: 1,
-        subgroup: None,
     },
 );
 

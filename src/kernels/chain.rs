@@ -47,22 +47,36 @@ impl Chain {
         Self::default()
     }
 
-    /// WGSL for `fn chain(value: f32, i: u32, at: vec4<u32>) -> f32`, where `i` is the linear
+    /// Whether an output of shape `shape` may be computed four numbers at a time: its rows, and
+    /// with them those of every operand that does not broadcast along them, are whole `vec4`s.
+    pub fn quads(shape: Shape) -> bool {
+        shape.w().is_multiple_of(4)
+    }
+
+    /// WGSL for `fn chain(value: Number, i: u32, at: vec4<u32>) -> Number`, where `i` is the linear
     /// index in the output of shape `shape` and `at` its coordinates, and the operands' bindings
-    /// from binding 8 on. A loop runs it, so nothing here is unrolled.
-    pub fn wgsl(&self, shape: Shape) -> String {
-        let mut text = String::new();
-        for (k, name) in OPERANDS.iter().enumerate().take(self.operands.len()) {
+    /// from binding 8 on. A `Number` is an f32, or with `quads` the vec4 of the elements from `i`
+    /// on, a multiple of 4. A loop runs it, so nothing here is unrolled.
+    pub fn wgsl(&self, shape: Shape, quads: bool) -> String {
+        let (number, width) = if quads { ("vec4<f32>", 4) } else { ("f32", 1) };
+        let mut text = format!("alias Number = {number};\nconst WIDTH = {width}u;\n");
+        let whole = |operand: Shape| operand.w() == shape.w();
+        for (k, (operand, name)) in self.operands.iter().zip(OPERANDS).enumerate() {
             let binding = 8 + k;
+            let element = if whole(*operand) { "Number" } else { "f32" };
             let _ = writeln!(
                 text,
-                "@group(0) @binding({binding}) var<storage, read> {name}: array<f32>;"
+                "@group(0) @binding({binding}) var<storage, read> {name}: array<{element}>;"
             );
         }
-        text.push_str("fn chain(value: f32, i: u32, at: vec4<u32>) -> f32 {\n");
+        text.push_str("fn chain(value: Number, i: u32, at: vec4<u32>) -> Number {\n");
         for (k, (operand, name)) in self.operands.iter().zip(OPERANDS).enumerate() {
             let index = operand_index(*operand, shape);
-            let _ = writeln!(text, "    let o{k} = {name}[{index}];");
+            let element = match (quads, whole(*operand)) {
+                (true, true) => format!("{name}[({index}) / 4u]"),
+                _ => format!("Number({name}[{index}])"),
+            };
+            let _ = writeln!(text, "    let o{k} = {element};");
         }
         let name = |source: Source| match source {
             Source::Root => "value".to_string(),
@@ -85,8 +99,8 @@ impl Chain {
     }
 
     /// `variant` with this chain as `generated/chain`.
-    pub fn into_variant(&self, variant: Variant, shape: Shape) -> Variant {
-        variant.snippet("chain", self.wgsl(shape))
+    pub fn into_variant(&self, variant: Variant, shape: Shape, quads: bool) -> Variant {
+        variant.snippet("chain", self.wgsl(shape, quads))
     }
 
     /// Bytes that the operands hold.
@@ -128,14 +142,14 @@ fn unary(f: Unary, x: &str) -> String {
     match f {
         Unary::Scale(c) => format!("{} * {x}", literal(c)),
         Unary::Offset(c) => format!("{x} + {}", literal(c)),
-        Unary::AtLeast(c) => format!("max({x}, {})", literal(c)),
+        Unary::AtLeast(c) => format!("max({x}, Number({}))", literal(c)),
         Unary::Exp => format!("exp({x})"),
         Unary::Log => format!("log({x})"),
         Unary::Sqrt => format!("sqrt({x})"),
         Unary::Reciprocal => format!("1.0 / {x}"),
         Unary::Abs => format!("abs({x})"),
         Unary::Sign => format!("sign({x})"),
-        Unary::LeakyRelu(c) => format!("select({} * {x}, {x}, {x} > 0.0)", literal(c)),
+        Unary::LeakyRelu(c) => format!("select({} * {x}, {x}, {x} > Number())", literal(c)),
     }
 }
 
@@ -145,10 +159,10 @@ fn binary(f: Binary, a: &str, b: &str) -> String {
         Binary::Sub => format!("{a} - {b}"),
         Binary::Mul => format!("{a} * {b}"),
         Binary::Div => format!("{a} / {b}"),
-        Binary::Greater => format!("select(0.0, 1.0, {a} > {b})"),
-        Binary::Equal => format!("select(0.0, 1.0, {a} == {b})"),
+        Binary::Greater => format!("select(Number(), Number(1.0), {a} > {b})"),
+        Binary::Equal => format!("select(Number(), Number(1.0), {a} == {b})"),
         Binary::LeakyReluGradient(c) => {
-            format!("select({} * {b}, {b}, {a} > 0.0)", literal(c))
+            format!("select({} * {b}, {b}, {a} > Number())", literal(c))
         }
     }
 }

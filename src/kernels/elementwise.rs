@@ -32,9 +32,11 @@ pub fn evaluate(chain: &Chain, shape: Shape) -> Lowered {
     for (k, name) in OPERANDS.iter().enumerate().take(chain.operands.len()) {
         bindings.push((name, Slot::Input(k)));
     }
-    let groups = (shape.elements() as u64).div_ceil(WORKGROUP * PER_THREAD);
+    let quads = Chain::quads(shape);
+    let per_thread = if quads { 4 * PER_THREAD } else { PER_THREAD };
+    let groups = (shape.elements() as u64).div_ceil(WORKGROUP * per_thread);
     Launch::new("elementwise/elementwise.wgsl", &params, bindings, groups)
-        .variant(chain.into_variant(Variant::new(), shape))
+        .variant(chain.into_variant(Variant::new(), shape, quads))
         .work(
             (chain.stages.len() * shape.elements()) as u64,
             shape.bytes() + chain.bytes(),

@@ -24,16 +24,22 @@ struct Trial {
 }
 
 pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
-    let small = |broadcast| {
+    let small = |subgroup| {
         let tile = Tile {
             channels: 4,
-            pixels: 4,
-            broadcast,
+            rows: 2,
+            subgroup,
         };
-        let weight = WeightTile {
-            outputs: 2,
-            inputs: 1,
-            subgroup: broadcast,
+        let weight = match subgroup {
+            Some(lanes) => WeightTile::Lanes {
+                lanes,
+                inputs: 3,
+                rows: 2,
+            },
+            None => WeightTile::Columns {
+                outputs: 2,
+                inputs: 1,
+            },
         };
         Algorithm::Tiled(tile, weight)
     };
@@ -271,13 +277,12 @@ fn pack((outputs, inputs, size): (usize, usize, usize)) -> Case {
     let ws = Shape::new(outputs, inputs, size, size);
     let tile = Tile {
         channels: 4,
-        pixels: 4,
-        broadcast: None,
+        rows: 2,
+        subgroup: None,
     };
-    let weight = WeightTile {
+    let weight = WeightTile::Columns {
         outputs: 1,
         inputs: 1,
-        subgroup: None,
     };
     let lowered = conv2d::forward(
         Shape::new(1, inputs, 8, 8),

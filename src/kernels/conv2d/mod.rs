@@ -5,8 +5,11 @@
 //! kernel transposed and turned; for paddings that read the image more than once at its border it
 //! is computed on the padded domain and folded back.
 
+mod exchange;
 mod row;
 mod tile;
+mod weight_columns;
+mod weight_lanes;
 mod weight_tile;
 
 use super::chain::{Chain, OPERANDS};
@@ -27,7 +30,7 @@ params! {
         pub oc: u32,
         pub oh: u32,
         pub ow: u32,
-        /// Input row and column of the first tap of output 0.
+        /// Input row of the first tap of output 0; its column too, where a kernel does not say.
         pub origin: i32,
     }
 }
@@ -65,17 +68,26 @@ impl Algorithm {
     }
 }
 
-fn conv_params(input: Shape, output: Shape, origin: i32) -> ConvParams {
-    ConvParams {
-        n: input.n() as u32,
-        c: input.c() as u32,
-        h: input.h() as u32,
-        w: input.w() as u32,
-        oc: output.c() as u32,
-        oh: output.h() as u32,
-        ow: output.w() as u32,
-        origin,
+impl ConvParams {
+    fn new(input: Shape, output: Shape, origin: i32) -> Self {
+        ConvParams {
+            n: input.n() as u32,
+            c: input.c() as u32,
+            h: input.h() as u32,
+            w: input.w() as u32,
+            oc: output.c() as u32,
+            oh: output.h() as u32,
+            ow: output.w() as u32,
+            origin,
+        }
     }
+}
+
+/// Input row and column of the first tap of output 0.
+#[derive(Clone, Copy)]
+struct Origin {
+    row: i32,
+    column: i32,
 }
 
 fn window_variant(window: Window) -> Variant {
@@ -112,12 +124,16 @@ pub fn forward(x: Shape, w: Shape, window: Window, chain: &Chain, algorithm: Alg
     let origin = -(window.radius() as i32);
     match algorithm {
         Algorithm::Tiled(tile, _) => {
+            let tile = tile.fitted(w.n());
             let mut lowered = Lowered::default();
             let packed = pack(w, w.n(), w.c(), false, tile.channels, &mut lowered);
             let launch = tile.launch(
                 x,
                 output,
-                origin,
+                Origin {
+                    row: origin,
+                    column: origin,
+                },
                 window,
                 chain,
                 [Slot::Input(0), packed, Slot::Output],
@@ -133,11 +149,11 @@ pub fn forward(x: Shape, w: Shape, window: Window, chain: &Chain, algorithm: Alg
             ];
             Launch::new(
                 "conv/forward.wgsl",
-                &conv_params(x, output, origin),
+                &ConvParams::new(x, output, origin),
                 with_operands(bindings, chain),
                 output.elements().div_ceil(64) as u64,
             )
-            .variant(chain.into_variant(window_variant(window), output))
+            .variant(chain.into_variant(window_variant(window), output, false))
             .work(flops, bytes)
             .into()
         }
@@ -157,32 +173,46 @@ pub fn input_gradient(
     let bytes = x.bytes() + w.bytes() + dy.bytes() + chain.bytes();
     match algorithm {
         Algorithm::Tiled(tile, _) if window.stride == 1 => {
-            let r = window.radius();
+            let r = window.radius() as i32;
+            let tile = tile.fitted(w.c());
             let mut lowered = Lowered::default();
             let packed = pack(w, w.c(), w.n(), true, tile.channels, &mut lowered);
             let zero = Window::same(window.size, Padding::Zero);
             if window.padding == Padding::Zero || r == 0 {
                 let slots = [Slot::Input(0), packed, Slot::Output];
-                let launch = tile.launch(dy, x, -(r as i32), zero, chain, slots);
+                let origin = Origin {
+                    row: -r,
+                    column: -r,
+                };
+                let launch = tile.launch(dy, x, origin, zero, chain, slots);
                 lowered.launches.push(launch.work(flops, bytes));
                 return lowered;
             }
-            let domain = Shape::new(x.n(), x.c(), x.h() + 2 * r, x.w() + 2 * r);
+            // Where rows are read by fours, the border is widened so that they stay so.
+            let quads = Chain::quads(x);
+            let border = if quads { (r + 3) / 4 * 4 } else { r };
+            let (rows, columns) = (x.h() + 2 * r as usize, x.w() + 2 * border as usize);
+            let domain = Shape::new(x.n(), x.c(), rows, columns);
             lowered.scratch.push(domain.bytes());
             let unfolded = Slot::Scratch(lowered.scratch.len() - 1);
             let slots = [Slot::Input(0), packed, unfolded.clone()];
-            let launch = tile.launch(dy, domain, -2 * (r as i32), zero, &Chain::none(), slots);
+            let origin = Origin {
+                row: -2 * r,
+                column: -r - border,
+            };
+            let launch = tile.launch(dy, domain, origin, zero, &Chain::none(), slots);
             lowered
                 .launches
                 .push(launch.work(flops, dy.bytes() + w.bytes() + domain.bytes()));
             let bindings = vec![("padded", unfolded), ("result", Slot::Output)];
+            let outputs = x.elements() / if quads { 4 } else { 1 };
             let fold = Launch::new(
                 "conv/fold.wgsl",
-                &conv_params(domain, x, r as i32),
+                &ConvParams::new(domain, x, r),
                 with_operands(bindings, chain),
-                x.elements().div_ceil(64) as u64,
+                outputs.div_ceil(64) as u64,
             )
-            .variant(chain.into_variant(window_variant(window), x))
+            .variant(chain.into_variant(window_variant(window).flag_if("QUADS", quads), x, quads))
             .work(0, domain.bytes() + x.bytes() + chain.bytes());
             lowered.launches.push(fold);
             lowered
@@ -195,11 +225,11 @@ pub fn input_gradient(
             ];
             Launch::new(
                 "conv/input_gradient.wgsl",
-                &conv_params(x, dy, -(window.radius() as i32)),
+                &ConvParams::new(x, dy, -(window.radius() as i32)),
                 with_operands(bindings, chain),
                 x.elements().div_ceil(64) as u64,
             )
-            .variant(chain.into_variant(window_variant(window), x))
+            .variant(chain.into_variant(window_variant(window), x, false))
             .work(flops, bytes)
             .into()
         }
@@ -223,7 +253,7 @@ pub fn weight_gradient(x: Shape, dy: Shape, window: Window, algorithm: Algorithm
             ];
             Launch::new(
                 "conv/weight_gradient.wgsl",
-                &conv_params(x, dy, -(window.radius() as i32)),
+                &ConvParams::new(x, dy, -(window.radius() as i32)),
                 bindings,
                 kernel.elements() as u64,
             )

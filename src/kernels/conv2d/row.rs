@@ -23,13 +23,13 @@ pub(super) struct Row {
 
 impl Row {
     /// The quad that column `j` lies in, and its place there.
-    fn quad(self, j: u32) -> (i32, usize) {
+    pub(super) fn quad(self, j: u32) -> (i32, usize) {
         let column = self.origin + j as i32;
         (column.div_euclid(4), column.rem_euclid(4) as usize)
     }
 
     /// The first and the number of the quads that are read.
-    fn quad_range(self) -> (i32, i32) {
+    pub(super) fn quad_range(self) -> (i32, i32) {
         let first = self.quad(0).0;
         (first, self.quad(self.columns - 1).0 - first + 1)
     }
@@ -67,21 +67,26 @@ impl Row {
         }
     }
 
-    /// Whether row `row` lies in the image, which zero padding asks.
-    pub(super) fn declare_line(self, text: &mut String) {
-        text.push_str("let line = u32(resolve(row, i32(params.h))) * params.w;\n");
+    /// The offset `lineK` of image row `row` (an `i32`), and `visibleK`, whether it lies in the
+    /// image, which zero padding asks.
+    pub(super) fn declare_line(self, k: u32, row: &str, text: &mut String) {
+        let _ = writeln!(
+            text,
+            "let line{k} = u32(resolve({row}, i32(params.h))) * params.w;"
+        );
         if self.padding == Padding::Zero {
-            text.push_str("let visible = inside(row, i32(params.h));\n");
+            let _ = writeln!(text, "let visible{k} = inside({row}, i32(params.h));");
         }
     }
 
-    /// Sets `PREFIX0`, `PREFIX1`, ... to the columns of the row that begins at element `start` of
-    /// `x`, a multiple of 4 for quads. `keyword` is `let ` to declare them.
-    pub(super) fn load(self, start: &str, keyword: &str, prefix: &str, text: &mut String) {
+    /// Sets `PREFIX0`, `PREFIX1`, ... to the columns of the row of `declare_line`'s number `k` that
+    /// begins at element `start` of `x`, a multiple of 4 for quads. `keyword` is `let ` to declare
+    /// them.
+    pub(super) fn load(self, k: u32, start: &str, keyword: &str, prefix: &str, text: &mut String) {
         let (first, count) = self.quad_range();
         if self.quads {
-            for k in 0..count {
-                let _ = writeln!(text, "let {prefix}q{k} = x[({start}) / 4u + place{k}];");
+            for i in 0..count {
+                let _ = writeln!(text, "let {prefix}q{i} = x[({start}) / 4u + place{i}];");
             }
         }
         for j in 0..self.columns {
@@ -101,7 +106,7 @@ impl Row {
                 format!("x[{start} + place{j}]")
             };
             let value = match self.padding {
-                Padding::Zero => format!("select(0.0, {value}, visible && inside{j})"),
+                Padding::Zero => format!("select(0.0, {value}, visible{k} && inside{j})"),
                 _ => value,
             };
             let _ = writeln!(text, "{keyword}{prefix}{j} = {value};");

@@ -1,39 +1,61 @@
-//! The register-tiled weight gradient: each thread holds the gradients of a few output and input
-//! channels and walks down neighbouring image columns with a sliding window; the threads' partial sums are
+//! Register-tiled weight gradients: the image is shared out among workgroups, whose partial sums are
 //! added in a second pass, so no atomics are needed.
 
-use super::row::{COMPONENTS, Row};
-use super::{CLAMPED, conv_params, window_variant};
-use crate::kernels::reduce;
-use crate::kernels::{Capabilities, Launch, Lowered, Slot};
+use super::weight_columns::Columns;
+use super::weight_lanes::Lanes;
+use crate::kernels::reduce::{self, Reduction};
+use crate::kernels::{Capabilities, Lowered, Slot};
 use crate::shape::{Shape, Window};
-use std::fmt::Write;
 
-/// The shape of a thread's work.
+/// How a tiled weight gradient shares its work out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct WeightTile {
-    /// Output channels of a thread.
-    pub outputs: u32,
-    /// Input channels of a thread.
-    pub inputs: u32,
-    /// With `Some(lanes)`, subgroups add their partial sums before they are written.
-    pub subgroup: Option<u32>,
+pub enum WeightTile {
+    /// Each thread holds a few output and input channels and walks down image columns.
+    Columns {
+        /// Output channels of a thread.
+        outputs: u32,
+        /// Input channels of a thread.
+        inputs: u32,
+    },
+    /// Each lane of a subgroup holds one output channel and a few input channels, and the subgroup
+    /// walks along image rows; pixels reach the lanes by `subgroupBroadcast`. Images whose rows are
+    /// no multiple of 4 go by columns, 8 outputs and 2 inputs to a thread.
+    Lanes {
+        /// Lanes of a subgroup.
+        lanes: u32,
+        /// Input channels of a lane, or all of them where there are fewer.
+        inputs: u32,
+        /// Image rows of a walk.
+        rows: u32,
+    },
 }
 
 /// Threads of a workgroup.
-const LANES: usize = 64;
+pub(super) const LANES: usize = 64;
 /// Partial sums that the second pass adds: bounds its rounding and the scratch memory.
-const PARTS: usize = 64;
+pub(super) const PARTS: usize = 64;
 
 impl WeightTile {
+    const COLUMNS: Columns = Columns {
+        outputs: 8,
+        inputs: 2,
+    };
+
     /// A sensible start.
     pub fn default_for(capabilities: Capabilities) -> Self {
-        WeightTile {
-            outputs: 8,
-            inputs: 2,
-            subgroup: capabilities
-                .subgroup
-                .filter(|&s| s >= 4 && s as usize <= LANES),
+        match capabilities
+            .subgroup
+            .filter(|s| (4..=LANES as u32).contains(s))
+        {
+            Some(lanes) => WeightTile::Lanes {
+                lanes,
+                inputs: 16,
+                rows: 4,
+            },
+            None => WeightTile::Columns {
+                outputs: Self::COLUMNS.outputs,
+                inputs: Self::COLUMNS.inputs,
+            },
         }
     }
 
@@ -45,212 +67,43 @@ impl WeightTile {
         flops: u64,
         bytes: u64,
     ) -> Lowered {
-        let tiles = dy.c().div_ceil(self.outputs as usize) * x.c().div_ceil(self.inputs as usize);
-        let per_group = LANES / self.subgroup.map_or(1, |s| s as usize);
-        let unrolled = Unrolled::new(self, window, x.w().is_multiple_of(4));
-        // A walker goes down a few neighbouring columns in one stretch of rows; stretches are as
-        // long as leave work for every lane.
-        let columns = dy.w() / unrolled.pixels as usize;
-        let stretches = LANES.div_ceil(dy.n() * columns).min(dy.h());
-        let rows = dy.h().div_ceil(stretches);
-        let walkers = dy.n() * columns * stretches;
-        // Workgroups that share a tile: as many as the second pass may add.
-        let splits = walkers.div_ceil(LANES).min((PARTS / per_group).max(1));
-        let parts = splits * per_group;
-        let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
-        let variant = window_variant(window)
-            .constant("OUTPUTS", self.outputs)
-            .constant("INPUTS", self.inputs)
-            .constant("PIXELS", unrolled.pixels)
-            .constant("SPLITS", splits as u32)
-            .constant("STRETCHES", stretches as u32)
-            .constant("ROWS", rows as u32)
-            .constant("PARTS_PER_GROUP", per_group as u32)
-            .flag_if("QUADS", unrolled.row.quads)
-            .flag_if("SUBGROUP", self.subgroup.is_some())
-            .snippet("declare", unrolled.declare())
-            .snippet("offsets", unrolled.offsets())
-            .snippet("warm", unrolled.warm())
-            .snippet("slide", unrolled.slide())
-            .snippet("collect", unrolled.collect());
-        let partial = Slot::Scratch(0);
-        let mut lowered = Lowered {
-            launches: Vec::new(),
-            scratch: vec![parts as u64 * kernel.bytes()],
+        let columns = match self {
+            WeightTile::Columns { outputs, inputs } => Columns { outputs, inputs },
+            WeightTile::Lanes { .. } => Self::COLUMNS,
         };
-        let bindings = vec![
-            ("x", Slot::Input(0)),
-            ("dy", Slot::Input(1)),
-            ("partial", partial.clone()),
-        ];
-        let mut launch = Launch::new(
-            "conv/weight_gradient_tiled.wgsl",
-            &conv_params(x, dy, -(window.radius() as i32)),
-            bindings,
-            (tiles * splits) as u64,
-        )
-        .variant(variant)
-        .work(flops, bytes);
-        // Walkers beyond the last one and channels beyond the last one are clamped for reading
-        // and contribute zero or are not written.
-        launch.trust = CLAMPED;
-        lowered.launches.push(launch);
-        let count = kernel.elements();
-        let sum = reduce::reduce_from(
-            reduce::Reduction::Sum,
-            Shape::new(1, 1, parts, count),
-            Shape::vector(count),
-            partial,
-        );
-        lowered.launches.extend(sum.launches);
-        lowered
+        match self {
+            WeightTile::Lanes {
+                lanes,
+                inputs,
+                rows,
+            } if x.w().is_multiple_of(4) => Lanes {
+                lanes,
+                inputs: inputs.min(x.c() as u32),
+                rows,
+            }
+            .lower(x, dy, window, flops, bytes),
+            _ => columns.lower(x, dy, window, flops, bytes),
+        }
     }
 }
 
-/// Generates the unrolled lines of one variant. `x{i}_{k}_{j}` holds column `j` of row `k` of the
-/// window for input channel `i` of the tile.
-struct Unrolled {
-    tile: WeightTile,
-    size: u32,
-    /// Neighbouring pixels of a walker: 4 where rows are read by `vec4`, else 1.
-    pixels: u32,
-    row: Row,
+impl std::fmt::Display for WeightTile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WeightTile::Columns { outputs, inputs } => write!(f, "columns {outputs}x{inputs}"),
+            WeightTile::Lanes {
+                lanes,
+                inputs,
+                rows,
+            } => write!(f, "lanes {lanes}x{inputs}x{rows}"),
+        }
+    }
 }
 
-impl Unrolled {
-    fn new(tile: WeightTile, window: Window, quads: bool) -> Self {
-        let size = window.size as u32;
-        let pixels = if quads { 4 } else { 1 };
-        Unrolled {
-            tile,
-            size,
-            pixels,
-            row: Row {
-                columns: pixels + size - 1,
-                origin: -(window.radius() as i32),
-                quads,
-                padding: window.padding,
-            },
-        }
-    }
-
-    /// Accumulators and the window.
-    fn declare(&self) -> String {
-        let mut text = String::new();
-        for o in 0..self.tile.outputs {
-            for i in 0..self.tile.inputs {
-                for t in 0..self.size * self.size {
-                    let _ = write!(text, "var a{o}_{i}_{t} = 0.0; ");
-                }
-            }
-            text.push('\n');
-        }
-        for i in 0..self.tile.inputs {
-            for k in 0..self.size {
-                for j in 0..self.row.columns {
-                    let _ = write!(text, "var x{i}_{k}_{j} = 0.0; ");
-                }
-            }
-            text.push('\n');
-        }
-        text
-    }
-
-    /// Where each channel of the tile begins, clamped to the last one.
-    fn offsets(&self) -> String {
-        let mut text = String::new();
-        for i in 0..self.tile.inputs {
-            let _ = writeln!(
-                text,
-                "let input{i} = (n * params.c + min(c + {i}u, params.c - 1u)) * params.h * params.w;"
-            );
-        }
-        for o in 0..self.tile.outputs {
-            let _ = writeln!(
-                text,
-                "let output{o} = (n * params.oc + min(o + {o}u, params.oc - 1u)) * params.oh * params.ow;"
-            );
-        }
-        self.row.declare("i32(column)", &mut text);
-        text
-    }
-
-    /// The rows above the first output row: row k of its window lies one row lower than in the
-    /// loop, which shifts before it loads.
-    fn warm(&self) -> String {
-        let mut text = String::new();
-        for k in 0..self.size - 1 {
-            let _ = writeln!(text, "{{\nlet row = i32(top) + params.origin + {k};");
-            self.load(k + 1, &mut text);
-            text.push_str("}\n");
-        }
-        text
-    }
-
-    /// Loads row `k` of the window from image row `row`.
-    fn load(&self, k: u32, text: &mut String) {
-        self.row.declare_line(text);
-        for i in 0..self.tile.inputs {
-            let start = format!("input{i} + line");
-            self.row.load(&start, "", &format!("x{i}_{k}_"), text);
-        }
-    }
-
-    /// One output row: shift the window, load its last row, accumulate.
-    fn slide(&self) -> String {
-        let (size, last) = (self.size, self.size - 1);
-        let mut text = String::new();
-        for i in 0..self.tile.inputs {
-            for k in 0..last {
-                for j in 0..self.row.columns {
-                    let _ = writeln!(text, "x{i}_{k}_{j} = x{i}_{}_{j};", k + 1);
-                }
-            }
-        }
-        let _ = writeln!(text, "let row = i32(y) + params.origin + {last};");
-        self.load(last, &mut text);
-        for o in 0..self.tile.outputs {
-            let place = format!("output{o} + y * params.ow + column");
-            let _ = if self.row.quads {
-                writeln!(
-                    text,
-                    "let d{o} = select(vec4<f32>(), dy[({place}) / 4u], visited);"
-                )
-            } else {
-                writeln!(text, "let d{o} = select(0.0, dy[{place}], visited);")
-            };
-            for p in 0..self.pixels {
-                let d = if self.row.quads {
-                    format!("d{o}.{}", COMPONENTS[p as usize])
-                } else {
-                    format!("d{o}")
-                };
-                for i in 0..self.tile.inputs {
-                    for t in 0..size * size {
-                        let (k, j) = (t / size, t % size + p);
-                        let _ =
-                            writeln!(text, "a{o}_{i}_{t} = fma({d}, x{i}_{k}_{j}, a{o}_{i}_{t});");
-                    }
-                }
-            }
-        }
-        text
-    }
-
-    /// The accumulators as one array, added over the subgroup where there is one.
-    fn collect(&self) -> String {
-        let mut names = Vec::new();
-        for o in 0..self.tile.outputs {
-            for i in 0..self.tile.inputs {
-                for t in 0..self.size * self.size {
-                    names.push(match self.tile.subgroup {
-                        Some(_) => format!("subgroupAdd(a{o}_{i}_{t})"),
-                        None => format!("a{o}_{i}_{t}"),
-                    });
-                }
-            }
-        }
-        let count = names.len();
-        format!("var values = array<f32, {count}>({});\n", names.join(", "))
-    }
+/// Adds up `parts` kernels of shape `kernel` that lie in `partial`.
+pub(super) fn add_parts(parts: usize, kernel: Shape, partial: Slot, lowered: &mut Lowered) {
+    let count = kernel.elements();
+    let parts = Shape::new(1, 1, parts, count);
+    let sum = reduce::reduce_from(Reduction::Sum, parts, Shape::vector(count), partial);
+    lowered.launches.extend(sum.launches);
 }

@@ -1,6 +1,6 @@
 // Weight gradient in register tiles: each thread holds the gradients of OUTPUTS x INPUTS channels
 // and walks down PIXELS neighbouring columns with a sliding window, in one of STRETCHES stretches of
-// ROWS rows. SPLITS workgroups share a tile; their threads' (or subgroups') sums are added by a
+// ROWS rows. SPLITS workgroups share a tile; their threads' sums are added by a
 // reduction afterwards. With QUADS, rows are multiples of 4 and read by vec4.
 //
 // params: extents of the image (n c h w) and of the gradient (oc oh ow); origin is -r.
@@ -38,10 +38,6 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
-#ifdef SUBGROUP
-    @builtin(subgroup_invocation_id) sublane: u32,
-    @builtin(subgroup_id) subgroup: u32,
-#endif
 ) {
     let down = (params.oc + OUTPUTS - 1u) / OUTPUTS;
     let across = (params.c + INPUTS - 1u) / INPUTS;
@@ -70,14 +66,7 @@ fn main(
     if wanted != task {
         return;
     }
-#ifdef SUBGROUP
-    if sublane != 0u {
-        return;
-    }
-    let part = split * PARTS_PER_GROUP + subgroup;
-#else
-    let part = split * PARTS_PER_GROUP + lane;
-#endif
+    let part = split * 64u + lane;
     let taps = SIZE * SIZE;
     for (var k = 0u; k < OUTPUTS; k++) {
         for (var j = 0u; j < INPUTS; j++) {

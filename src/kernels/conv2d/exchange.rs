@@ -1,0 +1,218 @@
+//! Rows of pixels that the lanes of a subgroup load for each other.
+//!
+//! Lane `l` works on the strip after lane `l - 1`'s. Each lane loads one `vec4` of each row; the
+//! columns to its left and right come from its neighbours by shuffles. Only the two lanes at the
+//! ends lack a neighbour: what they need is loaded by all lanes together, one number each.
+
+use super::row::{COMPONENTS, Row};
+use crate::shape::Padding;
+use std::fmt::Write;
+
+pub(super) struct Exchange {
+    lanes: u32,
+    /// Rows of the image that a lane reads.
+    rows: u32,
+    /// Columns to the left of the lane's own quad that it reads.
+    left: u32,
+    /// Columns to the right of it.
+    right: u32,
+    /// First and last column of its own quad that it reads.
+    own: [u32; 2],
+    /// How many quads the lane's own quad lies to the right of its strip's.
+    shift: i32,
+    padding: Padding,
+}
+
+impl Exchange {
+    /// How lanes that need the columns of `row`, in `rows` rows, exchange them; `None` if it takes
+    /// more than the nearest neighbours. The image has `width` columns and the output `output`.
+    pub(super) fn new(
+        row: Row,
+        rows: u32,
+        lanes: u32,
+        width: usize,
+        output: usize,
+    ) -> Option<Self> {
+        if !row.quads || row.padding == Padding::Circular {
+            return None;
+        }
+        // The quad of most columns, at or to the left of the strip's: the first strip of a row
+        // then has its left columns, and the last one its right columns, outside the image.
+        let columns = |quad: i32| {
+            (0..row.columns)
+                .filter(move |&j| row.quad(j).0 == quad)
+                .count()
+        };
+        let (first, count) = row.quad_range();
+        let shift = (first..first + count).max_by_key(|&q| (columns(q), q))?;
+        let (quads, strips) = ((width / 4) as i32, output.div_ceil(4) as i32);
+        let clamped = row.padding == Padding::Replicate;
+        if shift > 0 || strips + shift < quads || (clamped && (shift != 0 || strips != quads)) {
+            return None;
+        }
+        let (left, right) = (columns(shift - 1) as u32, columns(shift + 1) as u32);
+        let own = columns(shift) as u32;
+        if left + own + right != row.columns {
+            return None;
+        }
+        let start = row.quad(left).1 as u32;
+        Some(Exchange {
+            lanes,
+            rows,
+            left,
+            right,
+            own: [start, start + own - 1],
+            shift,
+            padding: row.padding,
+        })
+    }
+
+    /// Numbers that the lanes at the ends need, and loads that fetch them.
+    fn halo(&self) -> (u32, u32) {
+        let items = self.rows * (self.left + self.right);
+        (items, items.div_ceil(self.lanes))
+    }
+
+    /// Places and masks, once for each thread.
+    pub(super) fn declare(&self, text: &mut String) {
+        let quads = "i32(params.w / 4u)";
+        let _ = writeln!(text, "let own = i32(column / 4u) + {};", self.shift);
+        let _ = writeln!(text, "let place = u32(clamp(own, 0, {quads} - 1));");
+        let _ = writeln!(text, "let first_strip = column == 0u;");
+        let _ = writeln!(text, "let last_strip = column / 4u + 1u == across;");
+        let _ = writeln!(
+            text,
+            "let before = (sublane + {}u) % {}u;",
+            self.lanes - 1,
+            self.lanes
+        );
+        let _ = writeln!(text, "let after = (sublane + 1u) % {}u;", self.lanes);
+        for k in 0..self.rows {
+            let _ = writeln!(
+                text,
+                "let at{k} = item / 4u + u32(resolve(top + {k}, i32(params.h))) * (params.w / 4u) + place;"
+            );
+        }
+        if self.padding == Padding::Zero {
+            let _ = writeln!(text, "let own_inside = own >= 0 && own < {quads};");
+            let _ = writeln!(text, "let left_inside = own >= 1 && own <= {quads};");
+            let _ = writeln!(text, "let right_inside = own >= -1 && own < {quads} - 1;");
+            for k in 0..self.rows {
+                let _ = writeln!(text, "let visible{k} = inside(top + {k}, i32(params.h));");
+            }
+        }
+        let (items, loads) = self.halo();
+        let per_row = self.left + self.right;
+        if items == 0 {
+            return;
+        }
+        text.push_str("let leftmost = min(wanted - sublane, strips - 1u);\n");
+        let _ = writeln!(
+            text,
+            "let rightmost = min(wanted - sublane + {}u, strips - 1u);",
+            self.lanes - 1
+        );
+        for g in 0..loads {
+            // Item: row, then columns from left to right. Surplus lanes repeat the last item.
+            let _ = writeln!(
+                text,
+                "let item{g} = min({}u + sublane, {}u);",
+                g * self.lanes,
+                items - 1
+            );
+            let _ = writeln!(
+                text,
+                "let halo{g} = halo_place(item{g} / {per_row}u, i32(item{g} % {per_row}u), {}, {}, leftmost, rightmost, across, bands);",
+                self.left, self.shift
+            );
+        }
+    }
+
+    /// The input channel's numbers for the lanes at the ends.
+    pub(super) fn load_halo(&self, text: &mut String) {
+        for g in 0..self.halo().1 {
+            let _ = writeln!(text, "let h{g} = x[(plane + halo{g}) / 4u][halo{g} % 4u];");
+        }
+    }
+
+    /// Sets `xK_J` to column `J` of row `k`.
+    pub(super) fn load(&self, k: u32, text: &mut String) {
+        let zero = self.padding == Padding::Zero;
+        let own = format!("x[plane / 4u + at{k}]");
+        let own = match zero {
+            true => format!("select(vec4<f32>(), {own}, visible{k} && own_inside)"),
+            false => own,
+        };
+        let _ = writeln!(text, "let m{k} = {own};");
+        let mut columns = 0..;
+        let mut column = |text: &mut String, value: String| {
+            let j = columns.next().unwrap_or(0);
+            let _ = writeln!(text, "let x{k}_{j} = {value};");
+        };
+        let neighbour = |component: u32, item: u32, left: bool| {
+            let component = COMPONENTS[component as usize];
+            let (lane, end, strip, side, edge) = match left {
+                true => ("before", 0, "first_strip", "left_inside", 'x'),
+                false => ("after", self.lanes - 1, "last_strip", "right_inside", 'w'),
+            };
+            let halo = format!(
+                "subgroupBroadcast(h{}, {}u)",
+                item / self.lanes,
+                item % self.lanes
+            );
+            let (halo, outside) = match zero {
+                true => (
+                    format!("select(0.0, {halo}, visible{k} && {side})"),
+                    "0.0".to_string(),
+                ),
+                false => (halo, format!("m{k}.{edge}")),
+            };
+            format!(
+                "select(select(subgroupShuffle(m{k}.{component}, {lane}), {halo}, sublane == {end}u), {outside}, {strip})"
+            )
+        };
+        let first = k * (self.left + self.right);
+        for j in 0..self.left {
+            column(text, neighbour(4 - self.left + j, first + j, true));
+        }
+        for c in self.own[0]..=self.own[1] {
+            column(text, format!("m{k}.{}", COMPONENTS[c as usize]));
+        }
+        for j in 0..self.right {
+            column(text, neighbour(j, first + self.left + j, false));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(origin: i32, columns: u32, padding: Padding) -> Row {
+        Row {
+            columns,
+            origin,
+            quads: true,
+            padding,
+        }
+    }
+
+    #[test]
+    fn a_window_reads_its_own_quad_and_its_neighbours() {
+        let e = Exchange::new(row(-1, 6, Padding::Replicate), 4, 8, 64, 64).expect("near");
+        assert_eq!((e.left, e.own, e.right, e.shift), (1, [0, 3], 1, 0));
+        assert_eq!(e.halo(), (8, 1));
+        // The padded domain of an input gradient: 4 more columns on each side.
+        let e = Exchange::new(row(-5, 6, Padding::Zero), 4, 8, 64, 72).expect("near");
+        assert_eq!((e.left, e.own, e.right, e.shift), (1, [0, 3], 1, -1));
+    }
+
+    #[test]
+    fn what_neighbours_do_not_have_is_refused() {
+        assert!(Exchange::new(row(-1, 6, Padding::Circular), 4, 8, 64, 64).is_none());
+        // The strip's own quad lies to its right.
+        assert!(Exchange::new(row(4, 4, Padding::Zero), 1, 8, 64, 56).is_none());
+        // Columns beyond the last strip's neighbour.
+        assert!(Exchange::new(row(-1, 6, Padding::Zero), 4, 8, 64, 32).is_none());
+    }
+}

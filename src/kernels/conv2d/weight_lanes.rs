@@ -1,0 +1,299 @@
+//! The weight gradient by lanes: each lane of a subgroup holds one output channel and a few input
+//! channels, and the subgroup walks along a band of image rows. A load then fetches four pixels of as
+//! many channels as there are lanes, and every pixel serves all lanes by `subgroupBroadcast`, which
+//! costs software adapters little more than a multiply-add, where a load costs a hundred.
+
+use super::row::COMPONENTS;
+use super::weight_tile::{LANES, PARTS, add_parts};
+use super::{CLAMPED, ConvParams, window_variant};
+use crate::kernels::{Launch, Lowered, Slot};
+use crate::shape::{Padding, Shape, Window};
+use std::fmt::Write;
+
+#[derive(Clone, Copy)]
+pub(super) struct Lanes {
+    /// Lanes of a subgroup: output channels.
+    pub lanes: u32,
+    /// Input channels of a lane.
+    pub inputs: u32,
+    /// Output rows of a band.
+    pub rows: u32,
+}
+
+impl Lanes {
+    pub(super) fn lower(
+        self,
+        x: Shape,
+        dy: Shape,
+        window: Window,
+        flops: u64,
+        bytes: u64,
+    ) -> Lowered {
+        let (lanes, inputs, rows) = (
+            self.lanes as usize,
+            self.inputs as usize,
+            self.rows as usize,
+        );
+        let tiles = dy.c().div_ceil(lanes) * x.c().div_ceil(inputs);
+        let bands = dy.n() * dy.h().div_ceil(rows);
+        // Subgroups that share a tile: as many as the second pass may add. Each takes every
+        // `splits`-th band.
+        let splits = bands.min(PARTS);
+        let unrolled = Unrolled { tile: self, window };
+        let variant = window_variant(window)
+            .constant("OUTPUTS", self.lanes)
+            .constant("INPUTS", self.inputs)
+            .constant("ROWS", self.rows)
+            .constant("SPLITS", splits as u32)
+            .snippet("declare", unrolled.declare())
+            .snippet("start", unrolled.start())
+            .snippet("slide", unrolled.slide())
+            .snippet("add", unrolled.add())
+            .snippet("collect", unrolled.collect());
+        let partial = Slot::Scratch(0);
+        let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
+        let mut lowered = Lowered {
+            launches: Vec::new(),
+            scratch: vec![splits as u64 * kernel.bytes()],
+        };
+        let bindings = vec![
+            ("x", Slot::Input(0)),
+            ("dy", Slot::Input(1)),
+            ("partial", partial.clone()),
+        ];
+        let mut launch = Launch::new(
+            "conv/weight_gradient_lanes.wgsl",
+            &ConvParams::new(x, dy, -(window.radius() as i32)),
+            bindings,
+            (tiles * splits).div_ceil(LANES / lanes) as u64,
+        )
+        .variant(variant)
+        .work(flops, bytes);
+        // Tasks and channels beyond the last one are clamped for reading and not written; rows
+        // beyond the last one are clamped and contribute zero.
+        launch.trust = CLAMPED;
+        lowered.launches.push(launch);
+        add_parts(splits, kernel, partial, &mut lowered);
+        lowered
+    }
+}
+
+/// Generates the unrolled lines of one variant. Lane `l` holds in `pG_K`, `xG_K` and `nG_K` the quads
+/// before, at and after the current column in row `K` of the band, of input channel `G lanes + l` of
+/// the tile; and in `dR` the current quad of output row `R` of its own output channel.
+struct Unrolled {
+    tile: Lanes,
+    window: Window,
+}
+
+impl Unrolled {
+    fn size(&self) -> u32 {
+        self.window.size as u32
+    }
+
+    fn groups(&self) -> u32 {
+        self.tile.inputs.div_ceil(self.tile.lanes)
+    }
+
+    /// Image rows of a band.
+    fn image_rows(&self) -> u32 {
+        self.tile.rows + self.size() - 1
+    }
+
+    /// Accumulators of a band and of all bands, and the window.
+    fn declare(&self) -> String {
+        let mut text = String::new();
+        for i in 0..self.tile.inputs {
+            for t in 0..self.size() * self.size() {
+                let _ = write!(text, "var a{i}_{t} = 0.0; var s{i}_{t} = 0.0; ");
+            }
+            text.push('\n');
+        }
+        for g in 0..self.groups() {
+            let _ = writeln!(
+                text,
+                "let channel{g} = min(c + {}u + sublane, params.c - 1u) * params.h * params.w;",
+                g * self.tile.lanes
+            );
+            for k in 0..self.image_rows() {
+                let _ = write!(
+                    text,
+                    "var p{g}_{k} = vec4<f32>(); var x{g}_{k} = vec4<f32>(); "
+                );
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The quad at quad column `column` (an `i32`) of row `k`, padding included.
+    fn quad(&self, g: u32, k: u32, column: &str) -> String {
+        let quads = "i32(params.w / 4u)";
+        let place = format!("(channel{g} + line{k}) / 4u + u32(resolve({column}, {quads}))");
+        match self.window.padding {
+            Padding::Zero => {
+                format!("select(vec4<f32>(), x[{place}], visible{k} && inside({column}, {quads}))")
+            }
+            _ => format!("x[{place}]"),
+        }
+    }
+
+    /// The first quads of a band; `top` is its first output row, `item` the image.
+    fn start(&self) -> String {
+        let mut text = String::new();
+        for k in 0..self.image_rows() {
+            let row = format!("i32(top) + params.origin + {k}");
+            let _ = writeln!(
+                text,
+                "let line{k} = item + u32(resolve({row}, i32(params.h))) * params.w;"
+            );
+            if self.window.padding == Padding::Zero {
+                let _ = writeln!(text, "let visible{k} = inside({row}, i32(params.h));");
+            }
+            for g in 0..self.groups() {
+                let _ = writeln!(text, "x{g}_{k} = {};", self.quad(g, k, "0"));
+                let before = match self.window.padding {
+                    Padding::Replicate => format!("vec4(x{g}_{k}.x)"),
+                    _ => self.quad(g, k, "-1"),
+                };
+                let _ = writeln!(text, "p{g}_{k} = {before};");
+            }
+        }
+        for r in 0..self.tile.rows {
+            let _ = writeln!(
+                text,
+                "let output{r} = (output + min(top + {r}u, params.oh - 1u) * params.ow) / 4u;"
+            );
+            let _ = writeln!(text, "let counts{r} = visited && top + {r}u < params.oh;");
+        }
+        for i in 0..self.tile.inputs {
+            for t in 0..self.size() * self.size() {
+                let _ = write!(text, "a{i}_{t} = 0.0; ");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// One quad column, `quad`: load the next one of the image, accumulate, shift.
+    fn slide(&self) -> String {
+        let size = self.size();
+        let mut text = String::new();
+        for g in 0..self.groups() {
+            for k in 0..self.image_rows() {
+                let _ = writeln!(text, "let after{g}_{k} = {};", self.quad(g, k, "quad + 1"));
+                let next = match self.window.padding {
+                    Padding::Replicate => {
+                        format!("select(after{g}_{k}, vec4(x{g}_{k}.w), last)")
+                    }
+                    _ => format!("after{g}_{k}"),
+                };
+                let _ = writeln!(text, "let n{g}_{k} = {next};");
+            }
+        }
+        for r in 0..self.tile.rows {
+            let _ = writeln!(
+                text,
+                "let d{r} = select(vec4<f32>(), dy[output{r} + u32(quad)], counts{r});"
+            );
+        }
+        for i in 0..self.tile.inputs {
+            self.accumulate(i, &mut text);
+        }
+        for g in 0..self.groups() {
+            for k in 0..self.image_rows() {
+                let _ = writeln!(text, "p{g}_{k} = x{g}_{k}; x{g}_{k} = n{g}_{k};");
+            }
+        }
+        debug_assert!(size <= 9, "a window reaches one quad beyond its own");
+        text
+    }
+
+    /// Adds the current column's products for input channel `i` of the tile.
+    fn accumulate(&self, i: u32, text: &mut String) {
+        let (size, radius) = (self.size(), self.window.radius() as i32);
+        let (g, lane) = (i / self.tile.lanes, i % self.tile.lanes);
+        let _ = writeln!(text, "{{");
+        for k in 0..self.image_rows() {
+            for j in 0..size + 3 {
+                let column = j as i32 - radius;
+                let quad = ["p", "x", "n"][(column.div_euclid(4) + 1) as usize];
+                let component = COMPONENTS[column.rem_euclid(4) as usize];
+                let _ = writeln!(
+                    text,
+                    "let b{k}_{j} = subgroupBroadcast({quad}{g}_{k}.{component}, {lane}u);"
+                );
+            }
+        }
+        for t in 0..size * size {
+            for r in 0..self.tile.rows {
+                for p in 0..4u32 {
+                    let (k, j) = (r + t / size, p + t % size);
+                    let component = COMPONENTS[p as usize];
+                    let _ = writeln!(
+                        text,
+                        "a{i}_{t} = fma(d{r}.{component}, b{k}_{j}, a{i}_{t});"
+                    );
+                }
+            }
+        }
+        let _ = writeln!(text, "}}");
+    }
+
+    /// A band's sums are added to those before it: no sum of products is longer than a band.
+    fn add(&self) -> String {
+        let mut text = String::new();
+        for i in 0..self.tile.inputs {
+            for t in 0..self.size() * self.size() {
+                let _ = write!(text, "s{i}_{t} += a{i}_{t}; ");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The sums as one array.
+    fn collect(&self) -> String {
+        let taps = self.size() * self.size();
+        let names: Vec<String> = (0..self.tile.inputs)
+            .flat_map(|i| (0..taps).map(move |t| format!("s{i}_{t}")))
+            .collect();
+        let count = names.len();
+        format!("var values = array<f32, {count}>({});\n", names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tap_gets_every_pixel_of_a_column_once() {
+        for (size, padding) in [
+            (1, Padding::Zero),
+            (3, Padding::Replicate),
+            (5, Padding::Circular),
+        ] {
+            let tile = Lanes {
+                lanes: 4,
+                inputs: 5,
+                rows: 2,
+            };
+            let window = Window::same(size, padding);
+            let text = Unrolled { tile, window }.slide();
+            for i in 0..5 {
+                for t in 0..size * size {
+                    let start = format!("a{i}_{t} ");
+                    let lines: Vec<&str> = text.lines().filter(|l| l.starts_with(&start)).collect();
+                    assert_eq!(lines.len(), 8);
+                    for (r, p) in (0..2).flat_map(|r| (0..4).map(move |p| (r, p))) {
+                        let component = COMPONENTS[p];
+                        let (k, j) = (r + t / size, p + t % size);
+                        let product = format!("fma(d{r}.{component}, b{k}_{j},");
+                        assert_eq!(lines.iter().filter(|l| l.contains(&product)).count(), 1);
+                    }
+                }
+            }
+        }
+    }
+}
