@@ -5,9 +5,8 @@
 
 use equilens::data::phantom;
 use equilens::gpu::Gpu;
-use equilens::operators::{LinearOperator, RayTransform};
+use equilens::operators::{Filter, LinearOperator, RayTransform, fbp};
 use equilens::shape::ParallelBeam;
-use equilens::solvers::{Filter, fbp};
 use equilens::tape::Tape;
 use equilens::tape::plan::{Options, Plan, Store};
 

@@ -3,9 +3,9 @@
 use equilens::error::Result;
 use equilens::gpu::{Gpu, Selection};
 use equilens::operators::RayTransform;
+use equilens::operators::{Filter, fbp, view_weights};
 use equilens::reference::ray_transform;
 use equilens::shape::{ParallelBeam, Shape};
-use equilens::solvers::{Filter, fbp, view_weights};
 use equilens::tape::plan::{Options, Plan, Store};
 use equilens::tape::{Tape, Var, gradcheck, reference};
 use std::collections::HashMap;

@@ -5,7 +5,7 @@ use equilens::gpu::{Gpu, Selection};
 use equilens::operators::{LinearOperator, RayTransform, diagnostics};
 use equilens::reference::ray_transform;
 use equilens::shape::{ParallelBeam, Shape};
-use equilens::solvers::{Cgls, Filter, Landweber, Progress, Tv, fbp};
+use equilens::solvers::{Cgls, Landweber, Progress, Tv};
 use equilens::tape::Tape;
 use equilens::tape::plan::Store;
 

@@ -5,7 +5,7 @@ use super::plans::{outputs, random_parameters};
 use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
 use crate::group::Group;
-use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
+use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig, Start};
 use crate::nn::{BasisKind, Parameters};
 use crate::operators::{LinearOperator, RayTransform};
 use crate::reference::layout::grid_symmetry;
@@ -52,11 +52,20 @@ pub(super) fn checks() -> Vec<Check> {
             setting.measure(|y| setting.on_device(context, y))
         }));
     }
-    for group in [Group::cyclic(4), Group::dihedral(4)] {
-        let name = format!("equivariance/{group}/ct").to_lowercase();
+    for (group, start, path) in [
+        (Group::cyclic(4), Start::Zero, "ct"),
+        (Group::dihedral(4), Start::Zero, "ct"),
+        (
+            Group::cyclic(4),
+            Start::PseudoInverse,
+            "ct/residual-from-fbp",
+        ),
+    ] {
+        let name = format!("equivariance/{group}/{path}").to_lowercase();
         checks.push(Check::new(name, move |context| {
             let (basis, padding) = (BasisKind::Complete, Padding::Replicate);
-            let setting = Setting::new(group, basis, padding, Domain::Sinogram, context.seed)?;
+            let setting =
+                Setting::new(group, basis, padding, Domain::Sinogram(start), context.seed)?;
             setting.measure(|y| setting.on_device(context, y))
         }));
     }
@@ -68,8 +77,9 @@ pub(super) fn checks() -> Vec<Check> {
 enum Domain {
     /// Square images of this size, seen directly.
     Image(usize),
-    /// Sinograms with views on [0, pi) in a multiple of four, which the group permutes.
-    Sinogram,
+    /// Sinograms with views on [0, pi) in a multiple of four, which the group permutes; from a
+    /// pseudo-inverse on, blocks are residual.
+    Sinogram(Start),
 }
 
 /// The operator that sees the image itself.
@@ -93,6 +103,10 @@ impl LinearOperator for Identity {
     }
 
     fn adjoint(&self, _: &mut Tape, y: Var) -> Result<Var> {
+        Ok(y)
+    }
+
+    fn pseudo_inverse(&self, _: &mut Tape, y: Var) -> Result<Var> {
         Ok(y)
     }
 }
@@ -119,16 +133,16 @@ impl Setting {
     ) -> Result<Self> {
         let operator: Box<dyn LinearOperator> = match domain {
             Domain::Image(size) => Box::new(Identity(Shape::new(1, 1, size, size))),
-            Domain::Sinogram => Box::new(RayTransform::new(ParallelBeam::equispaced(
+            Domain::Sinogram(_) => Box::new(RayTransform::new(ParallelBeam::equispaced(
                 [13, 13],
                 0.36,
                 12,
                 19,
             ))),
         };
-        let norm = match domain {
-            Domain::Image(_) => 1.0,
-            Domain::Sinogram => 0.3,
+        let (norm, start) = match domain {
+            Domain::Image(_) => (1.0, Start::Zero),
+            Domain::Sinogram(start) => (0.3, start),
         };
         let config = LearnedProximalGradientConfig {
             group,
@@ -136,6 +150,8 @@ impl Setting {
             padding,
             width: 16,
             blocks: 2,
+            start,
+            residual: start == Start::PseudoInverse,
             ..Default::default()
         };
         let model = LearnedProximalGradient::new(&config, 1, norm)?;
@@ -194,7 +210,7 @@ impl Setting {
                 let moved = grid_symmetry(&wide(&self.y), self.measurement, symmetry);
                 moved.into_iter().map(|v| v as f32).collect()
             }
-            Domain::Sinogram => move_sinogram(&self.y, self.measurement, symmetry),
+            Domain::Sinogram(_) => move_sinogram(&self.y, self.measurement, symmetry),
         }
     }
 }
@@ -243,7 +259,11 @@ mod tests {
         let setting = |group, domain| {
             Setting::new(group, BasisKind::Complete, Padding::Replicate, domain, 3).expect("valid")
         };
-        for domain in [Domain::Image(8), Domain::Sinogram] {
+        for domain in [
+            Domain::Image(8),
+            Domain::Sinogram(Start::Zero),
+            Domain::Sinogram(Start::PseudoInverse),
+        ] {
             for group in [Group::cyclic(4), Group::dihedral(4)] {
                 let symmetric = setting(group, domain);
                 let measure = symmetric

@@ -5,9 +5,10 @@ use super::problem::{ProblemFile, ray_transform};
 use super::stacks::{Stack, about_file};
 use super::{outputs, pictures};
 use crate::error::Result;
+use crate::operators::{self, Filter};
 use crate::problems::Problem;
 use crate::shape::Shape;
-use crate::solvers::{self, Cgls, Filter, Landweber, Progress, Solution, Tv};
+use crate::solvers::{Cgls, Landweber, Progress, Solution, Tv};
 use crate::tape::Tape;
 use crate::tape::plan::{Options, Plan, Store};
 use clap::{Args, Subcommand, ValueEnum};
@@ -243,7 +244,7 @@ fn fbp(problem: &Problem, store: &Store, y: &Stack, window: Window) -> Result<Ve
     let item: Shape = y.item();
     let mut tape = Tape::new();
     let measurement = tape.input("y", item);
-    let image = solvers::fbp(&mut tape, measurement, &operator, filter)?;
+    let image = operators::fbp(&mut tape, measurement, &operator, filter)?;
     let plan = Plan::compile(&tape, &[image], store, Options::default())?;
     let mut images = Vec::new();
     for values in y.values.chunks_exact(item.elements()) {

@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::experiments::Summary;
 use crate::gpu::Gpu;
 use crate::metrics;
+use crate::operators::{self, Filter};
 use crate::problems::Problem;
 use crate::report::{Align, Table};
-use crate::solvers::{self, Filter};
 use crate::tape::Tape;
 use crate::tape::plan::{Options, Plan, Store};
 use crate::train::{ModelConfig, Reconstructor, RunDir, Which};
@@ -177,7 +177,7 @@ fn reconstruct(
     let operator = ray_transform(problem)?;
     let mut tape = Tape::new();
     let y = tape.input("y", problem.operator.range());
-    let fbp = solvers::fbp(&mut tape, y, &operator, Filter::default())?;
+    let fbp = operators::fbp(&mut tape, y, &operator, Filter::default())?;
     let plan = Plan::compile(&tape, &[fbp], &store, Options::default())?;
     let mut back_projected = Vec::with_capacity(truth.len());
     for values in measured.chunks_exact(y.shape().elements()) {

@@ -10,15 +10,15 @@ use crate::data::random::Stream;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::group::Group;
-use crate::models::LearnedProximalGradientConfig;
-use crate::operators::RayTransform;
+use crate::models::{LearnedProximalGradientConfig, Start};
+use crate::operators::{Filter, RayTransform, fbp};
 use crate::problems::{
     ImageSize, NoiseConfig, OperatorConfig, Problem, ProblemConfig, RayTransformConfig,
 };
 use crate::report::plot::{Axes, Curve, line_plot};
 use crate::report::{Page, Svg};
 use crate::shape::Shape;
-use crate::solvers::{Filter, Tv, fbp};
+use crate::solvers::Tv;
 use crate::tape::plan::{Options, Plan, Store};
 use crate::tape::{Tape, Unary};
 use crate::train::{
@@ -56,9 +56,9 @@ impl Default for DemoOptions {
             out: PathBuf::from("equilens-demo"),
             slices: 10,
             size: 64,
-            steps: 300,
+            steps: 500,
             width: 16,
-            blocks: 3,
+            blocks: 4,
             seed: 1,
         }
     }
@@ -102,6 +102,7 @@ pub struct DemoResult {
 const VIEWS: usize = 50;
 const PHOTONS: f64 = 1e4;
 const FIELD_OF_VIEW: f64 = 0.36;
+const LEARNING_RATE: f64 = 5e-3;
 
 /// Test images and their measurements, in one orientation.
 struct TestSet {
@@ -147,12 +148,12 @@ pub fn run(
     let mut demo = Demo::prepare(gpu, options, interrupt, observer)?;
     demo.filtered_back_projection()?;
     demo.total_variation()?;
-    for (name, group, width, learning_rate) in [
-        ("ordinary", Group::cyclic(1), options.width, 3e-3),
-        ("equivariant", Group::cyclic(4), 2 * options.width, 4e-3),
-        ("equivariant-wide", Group::cyclic(4), options.width, 4e-3),
+    for (name, group, width) in [
+        ("ordinary", Group::cyclic(1), options.width),
+        ("equivariant", Group::cyclic(4), 2 * options.width),
+        ("equivariant-wide", Group::cyclic(4), options.width),
     ] {
-        demo.train(name, group, width, learning_rate)?;
+        demo.train(name, group, width)?;
     }
     demo.finish()
 }
@@ -368,19 +369,21 @@ impl<'a> Demo<'a> {
         self.add("tv", 0, started.elapsed().as_secs_f64(), images)
     }
 
-    fn train(&mut self, name: &str, group: Group, width: usize, learning_rate: f64) -> Result<()> {
+    fn train(&mut self, name: &str, group: Group, width: usize) -> Result<()> {
         let started = Instant::now();
         let operator = self.problem.operator.clone();
         let model = ModelConfig::LearnedProximalGradient(LearnedProximalGradientConfig {
             group,
             width,
             blocks: self.options.blocks,
+            start: Start::PseudoInverse,
+            residual: true,
             ..LearnedProximalGradientConfig::default()
         });
         let spec = ModelSpec::measure(&model, operator.as_ref(), &self.store)?;
         let recipe = Recipe {
             optimiser: OptimiserConfig::Adam(AdamConfig {
-                learning_rate,
+                learning_rate: LEARNING_RATE,
                 schedule: Schedule::Cosine,
                 ..AdamConfig::default()
             }),

@@ -3,5 +3,5 @@
 mod learned_proximal_gradient;
 
 pub use learned_proximal_gradient::{
-    GradientScale, LearnedProximalGradient, LearnedProximalGradientConfig,
+    GradientScale, LearnedProximalGradient, LearnedProximalGradientConfig, Start,
 };

@@ -4,8 +4,10 @@
 //! a composition. The adjoint is the transpose of the forward map as implemented.
 
 pub mod diagnostics;
+mod fbp;
 mod ray_transform;
 
+pub use fbp::{Filter, fbp, view_weights};
 pub use ray_transform::RayTransform;
 
 use crate::error::Result;
@@ -35,6 +37,14 @@ pub trait LinearOperator: Send + Sync {
     /// # Errors
     /// [`crate::error::Error::Shape`] if `y` does not fit.
     fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var>;
+
+    /// Records a cheap approximate inverse `A^+ y`, linear in `y`: what a reconstruction may start
+    /// from. For the ray transform, filtered back-projection (Ram-Lak).
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Shape`] if `y` does not fit; [`crate::error::Error::Config`] if the
+    /// operator is too large for it.
+    fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var>;
 
     /// Records the gradient `A^T (A x - y)` of the data term `E(x) = |A x - y|^2 / 2`.
     ///

@@ -1,6 +1,6 @@
 //! The ray transform of computed tomography.
 
-use super::LinearOperator;
+use super::{Filter, LinearOperator, fbp};
 use crate::error::Result;
 use crate::shape::{ParallelBeam, Shape};
 use crate::tape::{Tape, Var};
@@ -50,5 +50,9 @@ impl LinearOperator for RayTransform {
 
     fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         tape.ray_adjoint(y, &self.geometry)
+    }
+
+    fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var> {
+        fbp(tape, y, self, Filter::RamLak)
     }
 }

@@ -1,18 +1,17 @@
 //! Classical reconstruction, recorded on the tape and run on the device.
 //!
-//! [`fbp`] is one pass and returns a value on the caller's tape. The iterative methods ([`Tv`],
-//! [`Cgls`], [`Landweber`]) keep their iterates in states: one plan of a few iterations is replayed,
-//! and nothing is read back but two numbers per image when progress is measured.
+//! Filtered back-projection is one pass and stands with the ray transform
+//! ([`fbp`](crate::operators::fbp)). The iterative methods here ([`Tv`], [`Cgls`], [`Landweber`]) keep
+//! their iterates in states: one plan of a few iterations is replayed, and nothing is read back but
+//! two numbers per image when progress is measured.
 //!
 //! The iterative methods divide the operator and the data by `||A||`, so their weights mean about the
 //! same for every geometry and unit of the measurement. Images of a batch do not influence each
 //! other, except that all go on until the last of them has converged.
 
-mod fbp;
 mod least_squares;
 mod tv;
 
-pub use fbp::{Filter, fbp, view_weights};
 pub use least_squares::{Cgls, Landweber};
 pub use tv::Tv;
 

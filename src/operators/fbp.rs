@@ -1,7 +1,7 @@
 //! Filtered back-projection for parallel beams.
 
+use super::{LinearOperator, RayTransform};
 use crate::error::{Error, Result};
-use crate::operators::{LinearOperator, RayTransform};
 use crate::reference::filter;
 use crate::shape::{ParallelBeam, Shape};
 use crate::tape::{Tape, Var};
