@@ -100,15 +100,17 @@ pub fn broadcast(input: Shape, output: Shape) -> Lowered {
     launch(&gather(output, 0, strides), 0).into()
 }
 
-/// The parts one after another along `axis`.
-pub fn concat(parts: &[Shape], output: Shape, axis: usize) -> Lowered {
+/// The parts one after another along `axis`, but for those that lie there already.
+pub fn concat(parts: &[Shape], output: Shape, axis: usize, in_place: &[bool]) -> Lowered {
     let mut start = 0;
     let mut lowered = Lowered::default();
     for (k, part) in parts.iter().enumerate() {
         let mut params = gather(*part, 0, signed(part.strides()));
         params.output_strides = output.strides().map(|s| s as u32);
         params.output_offset = (start * output.strides()[axis]) as u32;
-        lowered.launches.push(launch(&params, k));
+        if !in_place.get(k).copied().unwrap_or(false) {
+            lowered.launches.push(launch(&params, k));
+        }
         start += part.0[axis];
     }
     lowered

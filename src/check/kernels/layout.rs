@@ -121,7 +121,7 @@ fn concats(xs: Shape) -> Vec<Case> {
     let one = |axis: usize| {
         let parts = [xs, xs.with(axis, 1), xs.with(axis, 4)];
         let total = parts.iter().map(|p| p.0[axis]).sum();
-        let lowered = layout::concat(&parts, xs.with(axis, total), axis);
+        let lowered = layout::concat(&parts, xs.with(axis, total), axis, &[]);
         Case::new(format!("concat {xs} axis {axis}"), lowered, move |noise| {
             let inputs: Vec<_> = parts.iter().map(|p| noise.signed(p.elements())).collect();
             let wide: Vec<_> = inputs.iter().map(|x| wide(x)).collect();

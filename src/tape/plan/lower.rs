@@ -2,12 +2,13 @@
 
 use super::super::op::{Node, Op};
 use super::fuse::Task;
+use super::join::Joins;
 use crate::kernels::conv2d::{self, Algorithm};
 use crate::kernels::reduce::{self, Reduction};
 use crate::kernels::{Lowered, adam, elementwise, layout, matmul, random, ray_transform};
 
 /// The dispatches of one task.
-pub(super) fn lower(task: &Task, nodes: &[Node], algorithm: Algorithm) -> Lowered {
+pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, algorithm: Algorithm) -> Lowered {
     let output = nodes[task.output].shape;
     let Some(root) = task.root else {
         return elementwise::evaluate(&task.chain, output);
@@ -36,7 +37,8 @@ pub(super) fn lower(task: &Task, nodes: &[Node], algorithm: Algorithm) -> Lowere
         Op::Pad { axis, before } => layout::pad(input(0), output, *axis, *before),
         Op::Concat { axis } => {
             let parts: Vec<_> = (0..node.inputs.len()).map(input).collect();
-            layout::concat(&parts, output, *axis)
+            let in_place = joins.in_place.get(&root).map_or(&[][..], |v| v);
+            layout::concat(&parts, output, *axis, in_place)
         }
         Op::Symmetry(g) => layout::symmetry(input(0), output, *g),
         Op::RayForward(beam) => ray_transform::forward(beam, output.n()),
