@@ -9,7 +9,7 @@ use crate::reference::multiply_add as twin;
 use std::sync::Arc;
 use std::time::Instant;
 
-const ROUNDS: u32 = 512;
+const ROUNDS: u32 = 64;
 /// Bytes of the copied buffer: larger than caches.
 const COPIED: u64 = 64 << 20;
 /// Milliseconds that one timing takes at least.

@@ -13,8 +13,8 @@ params! {
     }
 }
 
-/// Floating-point operations of an invocation in one round: 16 chains, two multiply-adds each.
-const FLOPS_PER_ROUND: u64 = 16 * 2 * 2;
+/// Floating-point operations of an invocation in one round: 12 chains, 16 multiply-adds each.
+const FLOPS_PER_ROUND: u64 = 12 * 16 * 2;
 
 /// `rounds` rounds of chains in each of `invocations`; `fused` asks for WGSL's `fma`, which is not
 /// the faster way everywhere.
