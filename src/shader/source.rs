@@ -45,6 +45,7 @@ static SOURCES: &[Source] = sources![
     "lib/index.wgsl",
     "lib/padding.wgsl",
     "lib/philox.wgsl",
+    "lib/ray.wgsl",
     "lib/view.wgsl",
     "linalg/matmul.wgsl",
     "optim/adam.wgsl",

@@ -11,6 +11,7 @@ use super::record::{Tape, Var};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Pending, Pipeline};
 use crate::kernels::conv2d::Algorithm;
+use crate::kernels::ray_transform::Reading;
 use crate::kernels::{Capabilities, Launch, Lowered, Slot};
 use crate::shape::Shape;
 use fuse::Task;
@@ -307,7 +308,7 @@ impl Draft {
             .algorithm
             .unwrap_or_else(|| Algorithm::default_for(capabilities));
         let lowered: Vec<Lowered> = (tasks.iter())
-            .map(|t| lower::lower(t, &nodes, algorithm))
+            .map(|t| lower::lower(t, &nodes, algorithm, Reading::default_for(capabilities)))
             .collect();
         let task_of = tasks.iter().enumerate().map(|(t, task)| (task.output, t));
         let mut draft = Draft {
@@ -617,6 +618,15 @@ impl Builder {
     fn bind(&mut self, task: usize, slot: &Slot) -> Result<(wgpu::Buffer, u64, u64)> {
         let place = match slot {
             Slot::Input(k) => self.place(self.draft.tasks[task].inputs[*k])?,
+            Slot::Part {
+                input,
+                offset,
+                bytes,
+            } => {
+                let whole = self.place(self.draft.tasks[task].inputs[*input])?;
+                let offset = 4 * whole.offset as u64 + offset;
+                return Ok((whole.buffer.raw().clone(), offset, *bytes));
+            }
             Slot::Output => self.place(self.draft.tasks[task].output)?,
             Slot::Scratch(k) => {
                 let need = self.draft.scratch_needs[task][*k];
