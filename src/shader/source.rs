@@ -46,6 +46,7 @@ static SOURCES: &[Source] = sources![
     "lib/padding.wgsl",
     "lib/philox.wgsl",
     "lib/ray.wgsl",
+    "lib/reduce.wgsl",
     "lib/view.wgsl",
     "linalg/matmul.wgsl",
     "optim/adam.wgsl",
