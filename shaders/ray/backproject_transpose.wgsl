@@ -2,29 +2,14 @@
 // pixels that interpolate from it, with the back-projection's own weights.
 //
 // params: extents.
-// image: N 1 H W.
-// views: one Bins for each view.
+// source: the image, N 1 H W.
+// views: one vec4 for each view (lib/bins).
 // result: N 1 views bins, in the image's unit.
 // Twin: reference::ray_transform::backproject_transpose
 
 #import lib/index
+#import lib/ray
 #import lib/bins
-
-struct Params {
-    n: u32,
-    rows: u32,
-    columns: u32,
-    views: u32,
-    bins: u32,
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> image: array<f32>;
-@group(0) @binding(2) var<storage, read> views: array<Bins>;
-@group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -32,47 +17,58 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = linear_workgroup(group, groups) * 64u + lane;
-    if i >= params.n * params.views * params.bins {
+    let ray = linear_workgroup(group, groups) * 64u + lane;
+    let rays = params.views * params.bins;
+    if ray >= params.n * rays {
         return;
     }
-    let bin = f32(i % params.bins);
-    let view = views[i / params.bins % params.views];
-    let n = i / (params.bins * params.views);
+    let turn = ray / params.bins;
+    let item = turn / params.views;
+    let bin = f32(ray - turn * params.bins);
+    let view = views[turn - item * params.views];
     let row_centre = 0.5 * f32(params.rows - 1u);
     let column_centre = 0.5 * f32(params.columns - 1u);
-    // Lines are rows where the place moves faster along columns, else columns.
-    let along = abs(view.per_column) >= abs(view.per_row);
-    let lines = select(params.columns, params.rows, along);
-    let width = i32(select(params.rows, params.columns, along));
-    let per_pixel = select(view.per_row, view.per_column, along);
-    let per_line = select(view.per_column, view.per_row, along);
+    // Lines are rows where the place moves faster along columns, else columns. The source holds
+    // these lines, and these pixels of each.
+    let along = abs(view.x) >= abs(view.y);
+    let rows = vec2<u32>(params.begin, params.end);
+    let columns = vec2<u32>(0u, params.columns);
+    let lines = select(columns, rows, along);
+    let pixels = vec2<f32>(select(rows, columns, along));
+    let per_pixel = select(view.y, view.x, along);
+    let per_line = select(view.x, view.y, along);
     let line_centre = select(column_centre, row_centre, along);
     let centre = select(row_centre, column_centre, along);
     let line_stride = select(1u, params.columns, along);
     let step = select(params.columns, 1u, along);
-    let base = n * params.rows * params.columns;
-    let reach = abs(1.0 / per_pixel);
-    var total = 0.0;
-    for (var line = 0u; line < lines; line++) {
-        // Pixels that fall within one bin of this one, and a little more for the rounding of
-        // `middle`: the weight decides.
-        let l = f32(line) - line_centre;
-        let middle = (bin - view.centre - per_line * l) / per_pixel + centre;
-        let last = f32(width - 1);
-        let begin = i32(clamp(floor(middle - reach - 0.01), 0.0, last + 1.0));
-        let to = i32(clamp(ceil(middle + reach + 0.01), -1.0, last));
-        var part = 0.0;
-        for (var pixel = begin; pixel <= to; pixel++) {
-            let p = f32(pixel) - centre;
+    let base = (params.item + item) * params.rows * params.columns - params.start;
+    let reach = abs(1.0 / per_pixel) + 0.01;
+    let highest = max(pixels.y - f32(WINDOW), pixels.x);
+    var total = Lanes(0.0);
+    for (var line = lines.x; line < lines.y; line += LANES) {
+        // WINDOW pixels hold all that fall within one bin of this one, and a little more for the
+        // rounding of `middle`: the weight decides.
+        let here = line + NUMBERS;
+        let l = Lanes(here) - line_centre;
+        let middle = (bin - view.z - per_line * l) / per_pixel + centre;
+        let first = clamp(ceil(middle - reach), Lanes(pixels.x), Lanes(highest));
+        let at = base + min(here, Indices(lines.y - 1u)) * line_stride;
+        var part = Lanes(0.0);
+        for (var k = 0u; k < WINDOW; k++) {
+            // The source may hold fewer pixels than the window.
+            let pixel = min(first + f32(k), Lanes(pixels.y - 1.0));
+            let p = pixel - centre;
             let place = bin_place(view, select(p, l, along), select(l, p, along));
-            let left = floor(place);
-            let fraction = place - left;
-            var weight = select(0.0, 1.0 - fraction, left == bin);
-            weight = select(weight, fraction, left + 1.0 == bin);
-            part += weight * image[base + line * line_stride + u32(pixel) * step];
+            let weight = select(Lanes(0.0), hat(place - bin), first + f32(k) < Lanes(pixels.y));
+            part += weight * elements(at + Indices(pixel) * step);
         }
-        total += part;
+        total += select(Lanes(0.0), part, here < Indices(lines.y));
     }
-    result[i] = total;
+    let at = params.item * rays + ray;
+    var value = sum(total);
+    // Earlier dispatches have added the rows before.
+    if params.begin > 0u {
+        value += result[at];
+    }
+    result[at] = value;
 }

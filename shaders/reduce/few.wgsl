@@ -1,4 +1,4 @@
-// Reduction over few terms: one thread for each output.
+// Reduction over few terms: one thread for each output, or for four neighbours (QUADS).
 //
 // params: kept and reduced extents, strides of the input.
 // source: the input.
@@ -6,20 +6,9 @@
 // Twin: reference::reduce
 
 #import lib/index
+#import lib/reduce
 
-struct Params {
-    kept: vec4<u32>,
-    reduced: vec4<u32>,
-    strides: vec4<u32>,
-    outputs: u32,
-    terms: u32,
-    chunks: u32,
-    chunk: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> source: array<f32>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+@group(0) @binding(2) var<storage, read_write> result: array<Element>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -37,20 +26,11 @@ fn main(
     var t = 1u;
     while t < params.terms {
         let end = min(t + 8u, params.terms);
-        var part = source[first + strided(unravel(t, params.reduced), params.strides)];
+        var part = term(first, t);
         for (var j = t + 1u; j < end; j++) {
-            let x = source[first + strided(unravel(j, params.reduced), params.strides)];
-#ifdef MAXIMUM
-            part = max(part, x);
-#else
-            part += x;
-#endif
+            part = combine(part, term(first, j));
         }
-#ifdef MAXIMUM
-        total = max(total, part);
-#else
-        total += part;
-#endif
+        total = combine(total, part);
         t = end;
     }
     result[output] = total;

@@ -1,5 +1,5 @@
 // Reduction over many terms: one workgroup for each output and chunk of terms. Each thread takes
-// at most 32 terms, then the 64 threads combine as a tree.
+// at most 32 terms, one or four (QUADS) at a time, then the 64 threads combine as a tree.
 //
 // params: kept and reduced extents, strides of the input, how many chunks of which length.
 // source: the input.
@@ -7,34 +7,19 @@
 // Twin: reference::reduce
 
 #import lib/index
+#import lib/reduce
 
-struct Params {
-    kept: vec4<u32>,
-    reduced: vec4<u32>,
-    strides: vec4<u32>,
-    outputs: u32,
-    terms: u32,
-    chunks: u32,
-    chunk: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> source: array<f32>;
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
 var<workgroup> partial: array<f32, 64>;
 
-#ifdef MAXIMUM
-const NEUTRAL: f32 = -3.4028234663852886e38;
-fn combine(a: f32, b: f32) -> f32 {
-    return max(a, b);
-}
+fn joined(x: Element) -> f32 {
+#ifdef QUADS
+    return combine_two(combine_two(x.x, x.y), combine_two(x.z, x.w));
 #else
-const NEUTRAL: f32 = 0.0;
-fn combine(a: f32, b: f32) -> f32 {
-    return a + b;
-}
+    return x;
 #endif
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -48,15 +33,15 @@ fn main(
     let chunk = task % params.chunks;
     let first = strided(unravel(output, params.kept), params.strides);
     let end = min((chunk + 1u) * params.chunk, params.terms);
-    var total = NEUTRAL;
+    var total = Element(NEUTRAL);
     for (var t = chunk * params.chunk + lane; t < end; t += 64u) {
-        total = combine(total, source[first + strided(unravel(t, params.reduced), params.strides)]);
+        total = combine(total, term(first, t));
     }
-    partial[lane] = total;
+    partial[lane] = joined(total);
     workgroupBarrier();
     for (var width = 32u; width > 0u; width /= 2u) {
         if lane < width {
-            partial[lane] = combine(partial[lane], partial[lane + width]);
+            partial[lane] = combine_two(partial[lane], partial[lane + width]);
         }
         workgroupBarrier();
     }

@@ -193,6 +193,15 @@ impl Guarded {
         })
     }
 
+    /// A part of the payload and the guard words behind it, if a uniform binding may be so long.
+    fn part(&self, offset: u64, bytes: u64, limit: u64) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: self.buffer.raw(),
+            offset: 4 * self.front as u64 + offset,
+            size: std::num::NonZeroU64::new((bytes + 4 * BACK as u64).min(limit)),
+        })
+    }
+
     /// The payload, or where the first guard word was overwritten.
     fn read(&self, gpu: &Gpu) -> Result<std::result::Result<Vec<f32>, String>> {
         let all = gpu.read(&self.buffer, 0, self.buffer.bytes() as usize / 4)?;
@@ -246,7 +255,7 @@ impl Buffers {
 
     fn get(&self, slot: &Slot) -> Result<&Guarded> {
         let found = match slot {
-            Slot::Input(k) => self.inputs.get(*k),
+            Slot::Input(k) | Slot::Part { input: k, .. } => self.inputs.get(*k),
             Slot::Output => Some(&self.output),
             Slot::Scratch(k) => self.scratch.get(*k),
             Slot::Table(words) => (self.tables.iter())
@@ -320,7 +329,7 @@ fn dispatch<'a>(
     let mut entries = Vec::new();
     let mut writable = Vec::new();
     for binding in &pipeline.interface.bindings {
-        let resource = if binding.class == BindingClass::Uniform {
+        let resource = if binding.name == "params" {
             uniform.as_entire_binding()
         } else {
             let mut bound = launch.bindings.iter();
@@ -332,10 +341,18 @@ fn dispatch<'a>(
                         launch.path, binding.name
                     ))
                 })?;
-            if binding.class != (BindingClass::Storage { read_only: true }) {
+            if binding.class == (BindingClass::Storage { read_only: false }) {
                 writable.push(slot);
             }
-            buffers.get(slot)?.binding()
+            let buffer = buffers.get(slot)?;
+            match slot {
+                Slot::Part { offset, bytes, .. } => buffer.part(
+                    *offset,
+                    *bytes,
+                    gpu.limits().max_uniform_buffer_binding_size,
+                ),
+                _ => buffer.binding(),
+            }
         };
         entries.push(wgpu::BindGroupEntry {
             binding: binding.binding,

@@ -81,7 +81,9 @@ impl Gpu {
         let raw = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes,
+            // Also uniform: some kernels read small arrays that way.
             usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::UNIFORM
                 | wgpu::BufferUsages::COPY_SRC
                 | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,

@@ -2,7 +2,7 @@
 //! the symmetries of the grid.
 
 use super::{Launch, Lowered, Slot, extents};
-use crate::shader::params;
+use crate::shader::{Variant, params};
 use crate::shape::{GridSymmetry, Shape};
 
 params! {
@@ -44,15 +44,121 @@ fn gather(shape: Shape, offset: i32, strides: [i32; 4]) -> CopyParams {
     }
 }
 
+/// One axis of a region.
+#[derive(Clone, Copy)]
+struct Axis {
+    extent: u32,
+    output: u32,
+    input: i32,
+    inside: [u32; 2],
+}
+
+impl Axis {
+    /// Nothing along it is zero.
+    fn is_full(&self) -> bool {
+        self.inside == [0, self.extent]
+    }
+
+    /// This axis and `inner` as one, if both arrays go on from one end of `inner` to its start.
+    fn merge(&self, inner: &Axis) -> Option<Axis> {
+        let goes_on = inner.is_full()
+            && self.output == inner.output * inner.extent
+            && self.input == inner.input * inner.extent as i32;
+        goes_on.then(|| Axis {
+            extent: self.extent * inner.extent,
+            inside: self.inside.map(|i| i * inner.extent),
+            ..*inner
+        })
+    }
+}
+
+impl CopyParams {
+    /// The axes, without those of extent 1 and with as many as possible merged.
+    fn axes(&self) -> Vec<Axis> {
+        let mut axes: Vec<Axis> = Vec::new();
+        for a in (0..4).rev() {
+            let axis = Axis {
+                extent: self.extents[a],
+                output: self.output_strides[a],
+                input: self.input_strides[a],
+                inside: [self.inside_from[a], self.inside_to[a]],
+            };
+            if axis.extent == 1 && axis.is_full() {
+                continue;
+            }
+            match axes.last_mut() {
+                Some(inner) if let Some(both) = axis.merge(inner) => *inner = both,
+                _ => axes.push(axis),
+            }
+        }
+        axes.reverse();
+        axes
+    }
+
+    /// The same copy of `axes`.
+    fn with_axes(&self, axes: &[Axis]) -> Self {
+        let mut params = CopyParams {
+            extents: [1; 4],
+            output_strides: [0; 4],
+            input_strides: [0; 4],
+            inside_from: [0; 4],
+            inside_to: [1; 4],
+            elements: axes.iter().map(|a| a.extent).product(),
+            ..*self
+        };
+        for (axis, a) in axes.iter().zip(4 - axes.len()..) {
+            params.extents[a] = axis.extent;
+            params.output_strides[a] = axis.output;
+            params.input_strides[a] = axis.input;
+            [params.inside_from[a], params.inside_to[a]] = axis.inside;
+        }
+        params
+    }
+
+    /// The same copy counted in fours, where both arrays hold the last axis in whole fours.
+    fn quads(&self, axes: &[Axis]) -> Option<Self> {
+        let (last, outer) = axes.split_last()?;
+        let fours = |x: u32| x.is_multiple_of(4);
+        let whole = (last.output, last.input) == (1, 1)
+            && fours(last.extent)
+            && last.inside.into_iter().all(fours)
+            && fours(self.output_offset)
+            && self.input_offset % 4 == 0
+            && outer.iter().all(|a| fours(a.output) && a.input % 4 == 0);
+        whole.then(|| {
+            let mut axes: Vec<Axis> = outer.to_vec();
+            for axis in &mut axes {
+                (axis.output, axis.input) = (axis.output / 4, axis.input / 4);
+            }
+            axes.push(Axis {
+                extent: last.extent / 4,
+                inside: last.inside.map(|i| i / 4),
+                ..*last
+            });
+            CopyParams {
+                output_offset: self.output_offset / 4,
+                input_offset: self.input_offset / 4,
+                ..self.with_axes(&axes)
+            }
+        })
+    }
+}
+
 fn launch(params: &CopyParams, input: usize) -> Launch {
-    let elements = u64::from(params.elements);
+    let axes = params.axes();
+    let quads = params.quads(&axes);
+    let variant = Variant::new()
+        .flag_if("QUADS", quads.is_some())
+        .flag_if("FLAT", axes.len() <= 1);
+    let merged = quads.unwrap_or_else(|| params.with_axes(&axes));
     Launch::new(
         "layout/copy.wgsl",
-        params,
+        &merged,
         vec![("source", Slot::Input(input)), ("result", Slot::Output)],
-        elements.div_ceil(256),
+        u64::from(merged.elements).div_ceil(256),
     )
-    .work(0, 8 * elements)
+    .variant(variant)
+    .work(0, 8 * u64::from(params.elements))
 }
 
 /// The same elements in the same order.

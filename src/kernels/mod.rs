@@ -23,6 +23,16 @@ use std::sync::Arc;
 pub enum Slot {
     /// Input `i` of the operation.
     Input(usize),
+    /// A range of bytes of input `input`, for a uniform binding: it begins at a multiple of 256,
+    /// and its length is a multiple of 16.
+    Part {
+        /// Of which input.
+        input: usize,
+        /// Where it begins.
+        offset: u64,
+        /// Its length, which may leave the input by less than 16.
+        bytes: u64,
+    },
     /// Its output.
     Output,
     /// Temporary memory `i` of [`Lowered::scratch`].
@@ -44,7 +54,7 @@ pub struct Launch {
     pub params: Vec<u8>,
     /// Their fields, as [`Params::FIELDS`], for comparison with the WGSL struct.
     pub fields: &'static [(&'static str, usize, usize)],
-    /// Storage bindings by name.
+    /// Bindings by name, without `params`.
     pub bindings: Vec<(&'static str, Slot)>,
     /// Workgroups.
     pub groups: [u32; 3],

@@ -49,6 +49,42 @@ pub(super) fn reduce_from(kind: Reduction, input: Shape, output: Shape, source: 
     lowered
 }
 
+/// Neighbouring axes of the input that are all reduced or all kept, as one.
+#[derive(Clone, Copy)]
+struct Axis {
+    extent: usize,
+    stride: usize,
+    reduced: bool,
+}
+
+/// An axis that is not there.
+const EMPTY: Axis = Axis {
+    extent: 1,
+    stride: 0,
+    reduced: false,
+};
+
+/// The axes of more than one element, neighbours of a kind merged.
+fn axes(input: Shape, reduced: Shape) -> Vec<Axis> {
+    let mut axes: Vec<Axis> = Vec::new();
+    for (a, stride) in input.strides().into_iter().enumerate() {
+        let axis = Axis {
+            extent: input.0[a],
+            stride,
+            reduced: reduced.0[a] > 1,
+        };
+        match axes.last_mut() {
+            _ if axis.extent == 1 => {}
+            Some(outer) if outer.reduced == axis.reduced => {
+                outer.extent *= axis.extent;
+                outer.stride = axis.stride;
+            }
+            _ => axes.push(axis),
+        }
+    }
+    axes
+}
+
 fn stage(
     kind: Reduction,
     input: Shape,
@@ -60,16 +96,45 @@ fn stage(
     let (outputs, terms) = (kept.elements(), reduced.elements());
     let few = terms <= 2 * SERIAL;
     let chunks = if few { 1 } else { terms.div_ceil(CHUNK) };
-    let params = ReduceParams {
-        kept: super::extents(kept),
-        reduced: super::extents(reduced),
-        strides: input.strides().map(|s| s as u32),
-        outputs: outputs as u32,
-        terms: terms as u32,
+    let axes = axes(input, reduced);
+    // A thread takes four outputs or four terms at a time, where they are neighbours.
+    let quads =
+        (axes.last()).is_some_and(|last| last.reduced != few && last.extent.is_multiple_of(4));
+    let by = if quads { 4 } else { 1 };
+    let (per_output, per_term) = if few { (by, 1) } else { (1, by) };
+    let linear = axes.iter().filter(|a| a.reduced).count() <= 1;
+    let mut params = ReduceParams {
+        kept: [1; 4],
+        reduced: [1; 4],
+        strides: [0; 4],
+        outputs: (outputs / per_output) as u32,
+        terms: (terms / per_term) as u32,
         chunks: chunks as u32,
-        chunk: CHUNK as u32,
+        chunk: (CHUNK / per_term) as u32,
     };
-    let variant = Variant::new().flag_if("MAXIMUM", kind == Reduction::Max);
+    // One reduced axis stands last, where the kernel looks for it.
+    let (mut order, last): (Vec<&Axis>, Vec<&Axis>) =
+        axes.iter().partition(|a| !(linear && a.reduced));
+    order.resize(if last.is_empty() { 4 } else { 3 }, &EMPTY);
+    let innermost = axes.last().map_or(1, |a| a.stride);
+    for (i, axis) in order.into_iter().chain(last).enumerate() {
+        let is_innermost = axis.stride == innermost;
+        let (extent, stride) = match is_innermost {
+            true => (axis.extent / by, axis.stride),
+            false => (axis.extent, axis.stride / by),
+        };
+        let extents = if axis.reduced {
+            &mut params.reduced
+        } else {
+            &mut params.kept
+        };
+        extents[i] = extent as u32;
+        params.strides[i] = stride as u32;
+    }
+    let variant = Variant::new()
+        .flag_if("MAXIMUM", kind == Reduction::Max)
+        .flag_if("QUADS", quads)
+        .flag_if("LINEAR", linear);
     let result = if chunks == 1 {
         Slot::Output
     } else {
@@ -78,7 +143,7 @@ fn stage(
     };
     let bindings = vec![("source", source), ("result", result.clone())];
     let (path, groups) = if few {
-        ("reduce/few.wgsl", outputs.div_ceil(64))
+        ("reduce/few.wgsl", (outputs / per_output).div_ceil(64))
     } else {
         ("reduce/tree.wgsl", outputs * chunks)
     };

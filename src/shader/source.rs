@@ -46,6 +46,8 @@ static SOURCES: &[Source] = sources![
     "lib/index.wgsl",
     "lib/padding.wgsl",
     "lib/philox.wgsl",
+    "lib/ray.wgsl",
+    "lib/reduce.wgsl",
     "lib/view.wgsl",
     "linalg/matmul.wgsl",
     "optim/adam.wgsl",

@@ -7,16 +7,25 @@ use crate::reference::layout as twin;
 use crate::shape::{GridSymmetry, Shape};
 
 pub(super) fn checks() -> Vec<Check> {
-    let shapes = [Shape::new(2, 3, 5, 7), Shape::new(1, 6, 17, 13)];
+    // The last one moves in fours.
+    let shapes = [
+        Shape::new(2, 3, 5, 7),
+        Shape::new(1, 6, 17, 13),
+        Shape::new(2, 4, 3, 8),
+    ];
     let each =
         |case: &dyn Fn(Shape) -> Vec<Case>| shapes.into_iter().flat_map(case).collect::<Vec<_>>();
+    let broadcasts = [Shape::new(2, 3, 11, 7), Shape::new(2, 3, 5, 12)];
+    let each_broadcast = broadcasts
+        .into_iter()
+        .flat_map(|out| (1..16).map(move |repeated| broadcast(out, repeated)));
     vec![
         Check::kernel("layout/copy", [1, 255, 256, 257, 4099].map(copy)),
-        Check::kernel("layout/assign", [1, 257, 4099].map(assign)),
+        Check::kernel("layout/assign", [1, 256, 257, 4099].map(assign)),
         Check::kernel("layout/transpose", each(&transposes)),
         Check::kernel("layout/slice", each(&slices)),
         Check::kernel("layout/pad", each(&pads)),
-        Check::kernel("layout/broadcast", (1..16).map(broadcast)),
+        Check::kernel("layout/broadcast", each_broadcast),
         Check::kernel("layout/concat", each(&concats)),
         Check::kernel("layout/symmetry", each(&symmetries)),
     ]
@@ -86,7 +95,7 @@ fn slices(xs: Shape) -> Vec<Case> {
 fn pads(xs: Shape) -> Vec<Case> {
     let mut cases = Vec::new();
     for axis in 0..4 {
-        for (before, after) in [(0, 1), (1, 0), (3, 2)] {
+        for (before, after) in [(0, 1), (1, 0), (3, 2), (4, 8)] {
             let total = before + xs.0[axis] + after;
             let lowered = layout::pad(xs, xs.with(axis, total), axis, before);
             let label = format!("pad {xs} axis {axis} by {before} and {after}");
@@ -99,8 +108,7 @@ fn pads(xs: Shape) -> Vec<Case> {
 }
 
 /// `repeated` has a bit for every axis that is repeated.
-fn broadcast(repeated: usize) -> Case {
-    let out = Shape::new(2, 3, 11, 7);
+fn broadcast(out: Shape, repeated: usize) -> Case {
     let kept = |axis: usize| {
         if repeated >> axis & 1 == 1 {
             1
@@ -110,7 +118,7 @@ fn broadcast(repeated: usize) -> Case {
     };
     let xs = Shape(std::array::from_fn(kept));
     case(
-        format!("broadcast {xs}"),
+        format!("broadcast {xs} to {out}"),
         layout::broadcast(xs, out),
         xs,
         move |x| twin::broadcast(x, xs, out),

@@ -2,7 +2,8 @@
 
 use crate::check::Check;
 use crate::check::harness::{Case, Problem, close, wide};
-use crate::kernels::{Lowered, ray_transform};
+use crate::kernels::Lowered;
+use crate::kernels::ray_transform::{self, Reading};
 use crate::reference::{Twin, ray_transform as twin};
 use crate::shape::ParallelBeam;
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
@@ -12,17 +13,25 @@ pub(super) fn checks() -> Vec<Check> {
     for kind in KINDS {
         for (name, beam, batch) in geometries() {
             let row = format!("ray/{}/{name}", kind.name);
-            checks.push(Check::kernel(row, [case(kind, name, beam, batch)]));
+            let cases = READINGS.map(|reading| case(kind, name, beam.clone(), batch, reading));
+            checks.push(Check::kernel(row, cases));
         }
     }
     checks
 }
 
+/// From storage, from one uniform binding, and from many small ones.
+const READINGS: [Reading; 3] = [
+    Reading::Storage,
+    Reading::Uniform { limit: 16_384 },
+    Reading::Uniform { limit: 256 },
+];
+
 /// A kernel, its twin, and the terms that it adds.
 #[derive(Clone, Copy)]
 struct Kind {
     name: &'static str,
-    kernel: fn(&ParallelBeam, usize) -> Lowered,
+    kernel: fn(&ParallelBeam, usize, Reading) -> Lowered,
     twin: fn(&[f64], usize, &ParallelBeam) -> Twin,
     terms: fn(&ParallelBeam, usize, [f64; 2], f64) -> Option<f64>,
     /// Bound of the sum's roundings and of those of the place where a term is read.
@@ -110,13 +119,18 @@ fn geometries() -> Vec<(&'static str, ParallelBeam, usize)> {
             ParallelBeam::equispaced([12, 13], 0.36, 9, 199),
             1,
         ),
+        (
+            "many-views",
+            ParallelBeam::equispaced([4, 6], 0.36, 1100, 7),
+            1,
+        ),
         ("one-pixel", ParallelBeam::equispaced([1, 1], 0.36, 7, 3), 2),
     ]
 }
 
-fn case(kind: Kind, geometry: &str, beam: ParallelBeam, batch: usize) -> Case {
-    let label = format!("ray {} {geometry}", kind.name);
-    let lowered = (kind.kernel)(&beam, batch);
+fn case(kind: Kind, geometry: &str, beam: ParallelBeam, batch: usize, reading: Reading) -> Case {
+    let label = format!("ray {} {geometry} {reading:?}", kind.name);
+    let lowered = (kind.kernel)(&beam, batch, reading);
     Case::new(label, lowered, move |noise| {
         let (image, sinogram) = (beam.image(batch), beam.sinogram(batch));
         let (from, to) = match kind.of_images {

@@ -10,16 +10,22 @@ pub(super) fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
     for (name, kind) in [("sum", Reduction::Sum), ("max", Reduction::Max)] {
         // Few terms and many, with every subset of the axes.
-        let few = (1..16).map(|axes| case(kind, Shape::new(2, 3, 4, 5), axes));
-        let tree = (1..16).map(|axes| case(kind, Shape::new(2, 7, 31, 37), axes));
+        let each = |xs| (1..16).map(move |axes| case(kind, xs, axes));
+        let few = each(Shape::new(2, 3, 4, 5));
+        let tree = each(Shape::new(2, 7, 31, 37));
+        // The same in fours.
+        let fours = each(Shape::new(2, 3, 5, 4)).chain(each(Shape::new(2, 7, 31, 36)));
         // Around the ends of a thread's and a workgroup's share: 8, 64, 2048.
-        let lengths = [1, 2, 8, 9, 10, 63, 64, 65, 127, 2047, 2048, 2049, 4097];
+        let lengths = [
+            1, 2, 8, 9, 10, 63, 64, 65, 127, 128, 2047, 2048, 2049, 2052, 4097,
+        ];
         let ends = lengths.map(|len| case(kind, Shape::new(1, 2, 1, len), 0b1000));
         // 2048 terms for each workgroup, twice over.
-        let levels = [case(kind, Shape::new(1, 2, 397, 401), 0b1100)];
+        let levels =
+            [(397, 401), (400, 404)].map(|(h, w)| case(kind, Shape::new(1, 2, h, w), 0b1100));
         checks.push(Check::kernel(
             format!("reduce/{name}/axes"),
-            few.chain(tree),
+            few.chain(tree).chain(fours),
         ));
         checks.push(Check::kernel(format!("reduce/{name}/lengths"), ends));
         checks.push(Check::kernel(format!("reduce/{name}/levels"), levels));

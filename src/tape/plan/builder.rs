@@ -185,6 +185,15 @@ impl Builder {
     fn bind(&mut self, task: usize, slot: &Slot) -> Result<(wgpu::Buffer, u64, u64)> {
         let place = match slot {
             Slot::Input(k) => self.place(self.draft.tasks[task].inputs[*k])?,
+            Slot::Part {
+                input,
+                offset,
+                bytes,
+            } => {
+                let whole = self.place(self.draft.tasks[task].inputs[*input])?;
+                let offset = 4 * whole.offset as u64 + offset;
+                return Ok((whole.buffer.raw().clone(), offset, *bytes));
+            }
             Slot::Output => self.place(self.draft.tasks[task].output)?,
             Slot::Scratch(k) => {
                 let need = self.draft.scratch_needs[task][*k];

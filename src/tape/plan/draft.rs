@@ -8,6 +8,7 @@ use super::memory::{self, Assignment, Need};
 use super::{Memory, Options, Store, lower};
 use crate::error::{Error, Result};
 use crate::kernels::conv2d::Algorithm;
+use crate::kernels::ray_transform::Reading;
 use crate::kernels::{Capabilities, Lowered};
 use std::collections::HashMap;
 
@@ -54,8 +55,9 @@ impl Draft {
         let algorithm = options
             .algorithm
             .unwrap_or_else(|| Algorithm::default_for(capabilities));
+        let reading = Reading::default_for(capabilities);
         let lowered: Vec<Lowered> = (tasks.iter())
-            .map(|t| lower::lower(t, &nodes, &joins, algorithm))
+            .map(|t| lower::lower(t, &nodes, &joins, algorithm, reading))
             .collect();
         let task_of = tasks.iter().enumerate().map(|(t, task)| (task.output, t));
         let mut draft = Draft {

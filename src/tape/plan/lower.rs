@@ -4,11 +4,18 @@ use super::super::op::{Node, Op};
 use super::fuse::Task;
 use super::join::Joins;
 use crate::kernels::conv2d::{self, Algorithm};
+use crate::kernels::ray_transform::Reading;
 use crate::kernels::reduce::{self, Reduction};
 use crate::kernels::{Lowered, adam, elementwise, layout, matmul, random, ray_transform};
 
 /// The dispatches of one task.
-pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, algorithm: Algorithm) -> Lowered {
+pub(super) fn lower(
+    task: &Task,
+    nodes: &[Node],
+    joins: &Joins,
+    algorithm: Algorithm,
+    reading: Reading,
+) -> Lowered {
     let output = nodes[task.output].shape;
     let Some(root) = task.root else {
         return elementwise::evaluate(&task.chain, output);
@@ -41,10 +48,12 @@ pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, algorithm: Algor
             layout::concat(&parts, output, *axis, in_place)
         }
         Op::Symmetry(g) => layout::symmetry(input(0), output, *g),
-        Op::RayForward(beam) => ray_transform::forward(beam, output.n()),
-        Op::RayAdjoint(beam) => ray_transform::adjoint(beam, output.n()),
-        Op::RayBackproject(beam) => ray_transform::backproject(beam, output.n()),
-        Op::RayBackprojectTranspose(beam) => ray_transform::backproject_transpose(beam, output.n()),
+        Op::RayForward(beam) => ray_transform::forward(beam, output.n(), reading),
+        Op::RayAdjoint(beam) => ray_transform::adjoint(beam, output.n(), reading),
+        Op::RayBackproject(beam) => ray_transform::backproject(beam, output.n(), reading),
+        Op::RayBackprojectTranspose(beam) => {
+            ray_transform::backproject_transpose(beam, output.n(), reading)
+        }
         Op::Assign => layout::assign(output),
         Op::Random {
             distribution,

@@ -1,0 +1,111 @@
+// What the kernels of ray/ share: parameters, bindings and linear interpolation. A flag UNIFORM
+// reads the source through a uniform binding of SOURCE quads, or the part of it that fits there;
+// with FOUR a thread works on four pixels, or on four lines of its ray, at once.
+
+struct Params {
+    // Entries of the batch, and the first of them.
+    n: u32,
+    item: u32,
+    // Rows of an image or views of a sinogram that the source holds, and the element of the whole
+    // with which it starts.
+    begin: u32,
+    end: u32,
+    start: u32,
+    rows: u32,
+    columns: u32,
+    views: u32,
+    bins: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+#ifdef UNIFORM
+@group(0) @binding(1) var<uniform> source: array<vec4<f32>, SOURCE>;
+#else
+@group(0) @binding(1) var<storage, read> source: array<f32>;
+#endif
+#ifdef UNIFORM_VIEWS
+@group(0) @binding(2) var<uniform> views: array<vec4<f32>, VIEWS>;
+#else
+@group(0) @binding(2) var<storage, read> views: array<vec4<f32>>;
+#endif
+@group(0) @binding(3) var<storage, read_write> result: array<f32>;
+
+fn element(index: u32) -> f32 {
+#ifdef UNIFORM
+    return source[index / 4u][index % 4u];
+#else
+    return source[index];
+#endif
+}
+
+// What a thread works on at once.
+#ifdef FOUR
+alias Lanes = vec4<f32>;
+alias Indices = vec4<u32>;
+
+const LANES: u32 = 4u;
+const NUMBERS: Indices = vec4<u32>(0u, 1u, 2u, 3u);
+
+fn sum(x: Lanes) -> f32 {
+    return (x.x + x.y) + (x.z + x.w);
+}
+
+fn elements(at: Indices) -> Lanes {
+    return vec4<f32>(element(at.x), element(at.y), element(at.z), element(at.w));
+}
+
+fn results(at: Indices) -> Lanes {
+    return vec4<f32>(result[at.x], result[at.y], result[at.z], result[at.w]);
+}
+
+fn write(at: Indices, value: Lanes) {
+    result[at.x] = value.x;
+    result[at.y] = value.y;
+    result[at.z] = value.z;
+    result[at.w] = value.w;
+}
+#else
+alias Lanes = f32;
+alias Indices = u32;
+
+const LANES: u32 = 1u;
+const NUMBERS: Indices = 0u;
+
+fn sum(x: Lanes) -> f32 {
+    return x;
+}
+
+fn elements(at: Indices) -> Lanes {
+    return element(at);
+}
+
+fn results(at: Indices) -> Lanes {
+    return result[at];
+}
+
+fn write(at: Indices, value: Lanes) {
+    result[at] = value;
+}
+#endif
+
+// The weight of linear interpolation for an element at this distance: the same expression, hence
+// the same rounding, in every transform and in its transpose.
+fn hat(distance: Lanes) -> Lanes {
+    return max(1.0 - abs(distance), Lanes(0.0));
+}
+
+// Interpolates at `place` between elements `low..=high` of a line, which are `step` apart and of
+// which element 0 is (or would be) at `line`; zero one element outside. The two elements are
+// always in range and the weights decide, so that nothing branches around a load.
+fn interpolate(place: Lanes, low: f32, high: f32, line: Indices, step: u32) -> Lanes {
+    let left = clamp(floor(place), Lanes(low), Lanes(max(high - 1.0, low)));
+    let right = left + 1.0;
+    // The only element of a line has no neighbour.
+    let next = select(0u, step, low < high);
+    let other = select(Lanes(0.0), hat(place - right), low < high);
+    let at = line + Indices(left) * step;
+    return hat(place - left) * elements(at) + other * elements(at + next);
+}
