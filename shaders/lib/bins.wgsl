@@ -4,8 +4,8 @@
 // x: bins per column.
 // y: bins per row.
 // z: the place of the image's centre.
-//
-// Needs lib/ray.
+
+#import lib/ray
 
 // The place of the pixel at the centred row and column: the same expression, hence the same
 // rounding, in the back-projection and in its transpose.

@@ -1,6 +1,8 @@
 // What the reductions share: parameters, the source and how two terms combine. With QUADS the
 // source is read four elements at a time, and params counts in fours; with LINEAR the terms of an
-// output are equally spaced. Needs lib/index.
+// output are equally spaced.
+
+#import lib/index
 
 struct Params {
     kept: vec4<u32>,

@@ -6,8 +6,8 @@
 // y: the same per line.
 // z: the same at the centre.
 // w: metres of ray in one line; positive if rays cross rows, negative if they cross columns.
-//
-// Needs lib/ray.
+
+#import lib/ray
 
 fn crosses_rows(view: vec4<f32>) -> bool {
     return view.w > 0.0;
