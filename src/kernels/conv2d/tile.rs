@@ -12,7 +12,7 @@ use std::fmt::Write;
 /// The shape of a thread's work and the way its numbers reach it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tile {
-    /// Output channels of a thread, a multiple of 4. Halved, with twice the rows, where the
+    /// Output channels of a thread, a multiple of 4. Halved, with twice the rows up to 8, where the
     /// convolution has no more than half as many.
     pub channels: u32,
     /// Rows of 4 pixels of a thread.
@@ -28,12 +28,18 @@ const PIXELS: u32 = 4;
 const LANES: u32 = 64;
 
 impl Tile {
-    /// A sensible start.
+    /// A sensible start: on the processor as many accumulators as compile in a second, because
+    /// loads are dear and spilled registers cheap; on hardware as many as fit into registers.
     pub fn default_for(capabilities: Capabilities) -> Self {
         let subgroup = capabilities.subgroup.filter(|s| (4..=LANES).contains(s));
+        let (channels, rows) = match (capabilities.software, subgroup) {
+            (true, Some(_)) => (16, 4),
+            (true, None) => (8, 4),
+            (false, _) => (8, 2),
+        };
         Tile {
-            channels: if subgroup.is_some() { 16 } else { 8 },
-            rows: 2,
+            channels,
+            rows,
             subgroup,
         }
     }
@@ -41,7 +47,10 @@ impl Tile {
     /// The same number of accumulators for a convolution with `outputs` channels.
     pub(super) fn fitted(self, outputs: usize) -> Self {
         let mut tile = self;
-        while tile.channels.is_multiple_of(8) && outputs <= tile.channels as usize / 2 {
+        while tile.channels.is_multiple_of(8)
+            && tile.rows < 8
+            && outputs <= tile.channels as usize / 2
+        {
             tile.channels /= 2;
             tile.rows *= 2;
         }
