@@ -71,9 +71,12 @@ fn main(
         total = padded[((plane + u32(y + radius)) * params.w + u32(x + border)) / WIDTH];
     } else {
 #ifdef QUADS
-        for (var p = 0; p < 4; p++) {
-            total[p] = folded(plane, y, x + p, border);
-        }
+        total = vec4(
+            folded(plane, y, x, border),
+            folded(plane, y, x + 1, border),
+            folded(plane, y, x + 2, border),
+            folded(plane, y, x + 3, border),
+        );
 #else
         total = folded(plane, y, x, border);
 #endif
