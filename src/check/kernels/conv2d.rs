@@ -124,8 +124,9 @@ fn window(size: usize, stride: usize, padding: Padding) -> Window {
 }
 
 /// Image N C H W and output channels: one pixel; an image smaller than the kernels; extents and
-/// channels one below, at and one above a tile of 4, 8 or 16; primes; 64 and 65 columns.
-const SHAPES: [(Shape, usize); 8] = [
+/// channels one below, at and one above a tile of 4, 8 or 16; primes; 64 and 65 columns;
+/// an odd number of quads, so that every lane of a subgroup meets the border.
+const SHAPES: [(Shape, usize); 9] = [
     (Shape::new(1, 1, 1, 1), 1),
     (Shape::new(2, 3, 2, 3), 7),
     (Shape::new(2, 6, 8, 9), 6),
@@ -134,6 +135,7 @@ const SHAPES: [(Shape, usize); 8] = [
     (Shape::new(1, 17, 5, 16), 16),
     (Shape::new(1, 3, 4, 65), 5),
     (Shape::new(2, 2, 3, 64), 4),
+    (Shape::new(1, 2, 33, 12), 3),
 ];
 
 #[derive(Clone, Copy, PartialEq, Debug)]
