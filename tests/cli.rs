@@ -688,9 +688,11 @@ fn the_way_from_images_to_scores() {
     let stored: serde_json::Value = serde_json::from_slice(&bytes("scores/metrics.json")).unwrap();
     assert_eq!(stored, scores);
     let methods = scores["methods"].as_array().unwrap();
-    assert_eq!(methods[0]["name"], "fbp");
-    assert_eq!(methods[1]["name"], "equivariant");
-    assert!(methods[1]["train_seconds"].as_f64().unwrap() > 0.0);
+    let names: Vec<_> = methods.iter().map(|m| m["name"].as_str()).collect();
+    assert_eq!(names, ["fbp", "tv", "equivariant"].map(Some));
+    assert_eq!(methods[2]["group"], "C4");
+    assert!(methods[0].get("group").is_none());
+    assert!(methods[2]["train_seconds"].as_f64().unwrap() > 0.0);
     for method in methods {
         for set in ["upright", "rotated"] {
             let psnr = method[set]["psnr"].as_f64().unwrap();
@@ -709,6 +711,23 @@ fn the_way_from_images_to_scores() {
     let found = 10.0 * (0.04 / mse).log10();
     assert!((found - expected).abs() < 0.01, "{found} {expected}");
     assert!(place.path("scores/rotated/002.png").is_file());
+
+    // The table names the group; the ordinary network is named so; without --rotate, one set.
+    let table = place.run("evaluate parts --images images.npy --tv-weight 2e-3");
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("equivariant (C4)"), "{table}");
+    assert!(!table.contains("rotated"), "{table}");
+    place.json("train train.toml --out plain --set model.group=C1 --set training.steps=1");
+    let scores = place.json("evaluate plain --images images.npy --tv-weight 2e-3");
+    assert_eq!(scores["tv_weight"], 2e-3);
+    assert_eq!(scores["methods"][2]["name"], "ordinary");
+    assert_eq!(scores["methods"][2]["group"], "C1");
+    assert!(scores["methods"][2].get("rotated").is_none());
+    place.refused(
+        "evaluate parts --images images.npy --tv-weight -1 --out bad",
+        2,
+        &["tv.weight"],
+    );
 
     damaged_checkpoints(&place);
 }
