@@ -16,6 +16,7 @@ pub use fbp::Fbp;
 pub use least_squares::{Cgls, Landweber};
 pub use tv::Tv;
 
+use crate::config::within;
 use crate::error::{Error, Result};
 use crate::operators::{LinearOperator, diagnostics};
 use crate::shape::Shape;
@@ -47,7 +48,7 @@ const BLOCK: usize = 10;
 /// Progress is measured about every so many iterations.
 const CHECK: usize = 50;
 
-/// When an iteration ends.
+/// When an iteration ends: [`Stopping::of`] checks the numbers.
 #[derive(Clone, Copy)]
 struct Stopping {
     iterations: usize,
@@ -55,14 +56,15 @@ struct Stopping {
 }
 
 impl Stopping {
-    fn validate(self, method: &str) -> Result<()> {
-        crate::config::within(
-            &format!("{method}.iterations"),
-            self.iterations,
-            1..=10_000_000,
-        )?;
-        crate::config::within(&format!("{method}.tolerance"), self.tolerance, 0.0..=1.0)?;
-        Ok(())
+    /// # Errors
+    /// [`Error::Config`] that names the key of `method`.
+    fn of(method: &str, iterations: usize, tolerance: f64) -> Result<Self> {
+        within(&format!("{method}.iterations"), iterations, 1..=10_000_000)?;
+        within(&format!("{method}.tolerance"), tolerance, 0.0..=1.0)?;
+        Ok(Stopping {
+            iterations,
+            tolerance,
+        })
     }
 }
 
@@ -153,6 +155,13 @@ impl<'o> Scaled<'o> {
     fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         let x = self.operator.adjoint(tape, y)?;
         Ok(tape.scale(x, self.scale))
+    }
+
+    /// `y - A u`.
+    fn residual(&self, tape: &mut Tape, u: Var) -> Result<Var> {
+        let y = self.y(tape);
+        let au = self.forward(tape, u)?;
+        tape.sub(y, au)
     }
 
     /// `<a, b>` of each image.
