@@ -9,21 +9,10 @@
 // Twin: reference::conv2d::forward
 
 #import lib/index
+#import lib/conv
 #import lib/padding
 #import generated/chain
 
-struct Params {
-    n: u32,
-    c: u32,
-    h: u32,
-    w: u32,
-    oc: u32,
-    oh: u32,
-    ow: u32,
-    origin: i32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> kernel: array<f32>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;

@@ -11,21 +11,10 @@
 // Twin: reference::conv2d::forward
 
 #import lib/index
+#import lib/conv
 #import lib/padding
 #import generated/chain
 
-struct Params {
-    n: u32,
-    c: u32,
-    h: u32,
-    w: u32,
-    oc: u32,
-    oh: u32,
-    ow: u32,
-    origin: i32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 #ifdef QUAD_ROWS
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 #else

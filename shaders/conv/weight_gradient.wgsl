@@ -8,20 +8,9 @@
 // Twin: reference::conv2d::weight_gradient
 
 #import lib/index
+#import lib/conv
 #import lib/padding
 
-struct Params {
-    n: u32,
-    c: u32,
-    h: u32,
-    w: u32,
-    oc: u32,
-    oh: u32,
-    ow: u32,
-    origin: i32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;

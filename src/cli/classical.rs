@@ -5,12 +5,10 @@ use super::problem::{ProblemFile, ray_transform};
 use super::stacks::{Stack, about_file};
 use super::{outputs, pictures};
 use crate::error::Result;
-use crate::operators::{self, Filter};
+use crate::operators::Filter;
 use crate::problems::Problem;
-use crate::shape::Shape;
-use crate::solvers::{Cgls, Landweber, Progress, Solution, Tv};
-use crate::tape::Tape;
-use crate::tape::plan::{Options, Plan, Store};
+use crate::solvers::{self, Cgls, Landweber, Progress, Solution, Tv};
+use crate::tape::plan::Store;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use std::path::PathBuf;
@@ -229,27 +227,17 @@ fn solve(
         (solution.images, last)
     };
     Ok(match method {
-        Method::Fbp(given) => (fbp(problem, store, measurements, given.filter)?, None),
+        Method::Fbp(given) => {
+            let fbp = solvers::Fbp {
+                filter: given.filter.into(),
+                ..solvers::Fbp::default()
+            };
+            (fbp.solve(&ray_transform(problem)?, store, y, n)?, None)
+        }
         Method::Tv(given) => iterated(tv(given).solve(operator, store, y, n, progress)?),
         Method::Cgls(given) => iterated(cgls(given).solve(operator, store, y, n, progress)?),
         Method::Landweber(given) => {
             iterated(landweber(given).solve(operator, store, y, n, progress)?)
         }
     })
-}
-
-fn fbp(problem: &Problem, store: &Store, y: &Stack, window: Window) -> Result<Vec<f32>> {
-    let operator = ray_transform(problem)?;
-    let filter = Filter::from(window);
-    let item: Shape = y.item();
-    let mut tape = Tape::new();
-    let measurement = tape.input("y", item);
-    let image = operators::fbp(&mut tape, measurement, &operator, filter)?;
-    let plan = Plan::compile(&tape, &[image], store, Options::default())?;
-    let mut images = Vec::new();
-    for values in y.values.chunks_exact(item.elements()) {
-        plan.run(&[("y", values)])?;
-        images.extend(plan.read(image)?);
-    }
-    Ok(images)
 }

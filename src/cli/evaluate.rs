@@ -5,35 +5,34 @@ use super::problem::ray_transform;
 use super::reconstruct::Choice;
 use super::stacks::{Stack, about_file};
 use super::{outputs, pictures};
-use crate::data::panel::{Figure, Panel};
 use crate::data::{Image, Stream, files};
 use crate::error::Result;
-use crate::experiments::Summary;
+use crate::experiments::{self, Method, Summary};
 use crate::gpu::Gpu;
-use crate::metrics;
-use crate::operators::{self, Filter};
+use crate::operators::LinearOperator;
 use crate::problems::Problem;
-use crate::report::{Align, Table};
-use crate::tape::Tape;
-use crate::tape::plan::{Options, Plan, Store};
+use crate::solvers::{Fbp, Tv};
+use crate::tape::plan::Store;
 use crate::train::{ModelConfig, Reconstructor, RunDir, Which};
 use clap::Args;
-use serde::Serialize;
 use serde_json::json;
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Simulate measurements of test images, reconstruct them, and compare with the truth
+/// Simulate measurements of test images, reconstruct them by the network, FBP and TV, and compare
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   equilens evaluate runs/c4 --images test.npy
   equilens evaluate runs/c4 --images test.npy --rotate 1 --out results
+  equilens evaluate runs/c4 --images test.npy --tv-weight 2e-3
   equilens --json evaluate runs/c4 --images test.npy > scores.json
 
-PSNR takes the maximum of each true image as the peak; SSIM is given for data ranges 2 and 1.
---out gets metrics.json, the reconstructions and pictures of them beside the truth.")]
+The methods are fbp (Ram-Lak filter), tv (images not negative) and the network: ordinary for the
+group C1, equivariant for any other. PSNR takes the maximum of each true image as the peak; SSIM is
+given for the data range 1, in JSON for 2 as well. --out gets metrics.json, the reconstructions and
+pictures of them beside the truth.")]
 pub(super) struct Arguments {
     /// Directory of a training run
     #[arg(value_name = "RUN")]
@@ -44,6 +43,14 @@ pub(super) struct Arguments {
     /// Also turn each image by a random angle from this seed, and evaluate those
     #[arg(long, value_name = "SEED")]
     rotate: Option<u64>,
+    /// Weight of TV, in the unit of the images
+    #[arg(
+        long,
+        value_name = "W",
+        default_value_t = 4e-3,
+        allow_negative_numbers = true
+    )]
+    tv_weight: f64,
     /// Write scores, reconstructions and pictures into this directory
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -52,22 +59,14 @@ pub(super) struct Arguments {
     checkpoint: Choice,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct Method {
-    name: &'static str,
-    parameters: usize,
-    train_seconds: f64,
-    upright: Summary,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rotated: Option<Summary>,
-}
-
 /// Images of one orientation: the truth and each method's reconstruction of it.
 struct Case {
     truth: Stack,
-    fbp: Stack,
-    network: Stack,
+    reconstructions: [Stack; 3],
 }
+
+/// The reconstructions' names in files and pictures.
+const NAMES: [&str; 3] = ["fbp", "tv", "network"];
 
 pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
     let run = RunDir::open(&arguments.run)?;
@@ -88,7 +87,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let network =
         Reconstructor::open(&gpu, &run, which, problem.operator.as_ref(), images.count())?;
     let evaluate = |images: &Stack| {
-        let case = reconstruct(&gpu, &problem, &network, images, seed);
+        let case = reconstruct(&gpu, &problem, &network, images, seed, arguments.tv_weight);
         about_file(case, &arguments.images)
     };
     let upright = evaluate(&images)?;
@@ -97,54 +96,52 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         None => None,
     };
     gpu.check_fault()?;
-    let score = |reconstructions: fn(&Case) -> &Stack| -> Result<(Summary, Option<Summary>)> {
-        let scores = |case: &Case| {
-            let scores = compare(&case.truth, reconstructions(case));
+    let ModelConfig::LearnedProximalGradient(model) = &run.config().model;
+    let trained = Method::network_name(model.group);
+    let rows = [
+        ("fbp", None, 0, 0.0),
+        ("tv", None, 0, 0.0),
+        (
+            trained,
+            Some(model.group),
+            network.parameters(),
+            state.seconds,
+        ),
+    ];
+    let mut methods = Vec::new();
+    for (i, (name, group, parameters, train_seconds)) in rows.into_iter().enumerate() {
+        let score = |case: &Case| {
+            let scores = compare(&case.truth, &case.reconstructions[i]);
             about_file(scores, &arguments.images)
         };
-        Ok((scores(&upright)?, rotated.as_ref().map(scores).transpose()?))
-    };
-    let (fbp_upright, fbp_rotated) = score(|case| &case.fbp)?;
-    let (upright_scores, rotated_scores) = score(|case| &case.network)?;
-    let ModelConfig::LearnedProximalGradient(model) = &run.config().model;
-    let methods = [
-        Method {
-            name: "fbp",
-            parameters: 0,
-            train_seconds: 0.0,
-            upright: fbp_upright,
-            rotated: fbp_rotated,
-        },
-        Method {
-            name: if model.group.order() == 1 {
-                "ordinary"
-            } else {
-                "equivariant"
-            },
-            parameters: network.parameters(),
-            train_seconds: state.seconds,
-            upright: upright_scores,
-            rotated: rotated_scores,
-        },
-    ];
+        methods.push(Method {
+            name: name.to_string(),
+            group,
+            parameters,
+            train_seconds,
+            upright: score(&upright)?,
+            rotated: rotated.as_ref().map(score).transpose()?,
+        });
+    }
     let document = json!({
         "problem": problem.operator.name(),
         "seed": seed,
         "rotate": arguments.rotate,
+        "tv_weight": arguments.tv_weight,
         "methods": methods,
     });
     if let Some(out) = &arguments.out {
         files::create_directory(out)?;
-        write(&out.join("upright"), &upright)?;
+        write(out, "upright", &upright)?;
         if let Some(rotated) = &rotated {
-            write(&out.join("rotated"), rotated)?;
+            write(out, "rotated", rotated)?;
         }
         let text = format!("{document:#}\n");
         files::write_bytes(out.join("metrics.json"), text.as_bytes())?;
     }
     session
         .console
-        .result(&document, || table(&methods).to_string())?;
+        .result(&document, || Method::table(&methods).to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -169,26 +166,29 @@ fn reconstruct(
     network: &Reconstructor,
     images: &Stack,
     seed: u64,
+    tv_weight: f64,
 ) -> Result<Case> {
     let store = Store::new(gpu);
     let domain = problem.operator.domain();
     let truth = problem.ground_truth(&images.values, images.shape)?;
     let measured = problem.simulate(&store, &images.values, images.shape, seed)?;
     let operator = ray_transform(problem)?;
-    let mut tape = Tape::new();
-    let y = tape.input("y", problem.operator.range());
-    let fbp = operators::fbp(&mut tape, y, &operator, Filter::default())?;
-    let plan = Plan::compile(&tape, &[fbp], &store, Options::default())?;
-    let mut back_projected = Vec::with_capacity(truth.len());
-    for values in measured.chunks_exact(y.shape().elements()) {
-        plan.run(&[("y", values)])?;
-        back_projected.extend(plan.read(fbp)?);
+    let fbp = Fbp::default().solve(&operator, &store, &measured, images.count())?;
+    let tv = Tv {
+        weight: tv_weight,
+        ..Tv::default()
+    };
+    // As many at once as the network takes.
+    let item = operator.range().elements();
+    let mut smooth = Vec::with_capacity(truth.len());
+    for y in measured.chunks(network.batch() * item) {
+        let solution = tv.solve(&operator, &store, y, y.len() / item, &mut |_| {})?;
+        smooth.extend(solution.images);
     }
     let learned = network.reconstruct(&measured, images.count())?;
     Ok(Case {
         truth: images.with_items(truth, domain),
-        fbp: images.with_items(back_projected, domain),
-        network: images.with_items(learned, domain),
+        reconstructions: [fbp, smooth, learned].map(|values| images.with_items(values, domain)),
     })
 }
 
@@ -201,69 +201,25 @@ fn compare(truth: &Stack, images: &Stack) -> Result<Summary> {
     Summary::of(&flat(truth)?, &flat(images)?, [item.h(), item.w()])
 }
 
-/// The reconstructions as arrays, and a row of pictures for each image.
-fn write(directory: &Path, case: &Case) -> Result<()> {
-    files::create_directory(directory)?;
-    for (name, stack) in [
-        ("truth", &case.truth),
-        ("fbp", &case.fbp),
-        ("network", &case.network),
-    ] {
+/// The reconstructions of one set as arrays, and a picture for each image.
+fn write(out: &Path, set: &str, case: &Case) -> Result<()> {
+    let directory = out.join(set);
+    files::create_directory(&directory)?;
+    case.truth.write(&directory.join("truth.npy"))?;
+    let mut shown = Vec::new();
+    for (name, stack) in NAMES.into_iter().zip(&case.reconstructions) {
         stack.write(&directory.join(format!("{name}.npy")))?;
+        shown.push((name, pictures::images(stack)?));
     }
-    let rows = pictures::images(&case.truth)?
-        .into_iter()
-        .zip(pictures::images(&case.fbp)?)
-        .zip(pictures::images(&case.network)?);
-    for (i, ((truth, fbp), network)) in rows.enumerate() {
+    for (i, truth) in pictures::images(&case.truth)?.iter().enumerate() {
         let white = truth.range().1.max(f32::MIN_POSITIVE);
-        let window = [0.0, white];
-        let limit = 0.2 * white;
-        let label = |name: &str, image: &Image| -> Result<String> {
-            let psnr = metrics::psnr(&truth.pixels, &image.pixels)?;
-            Ok(format!("{name}\n{psnr:.2} dB"))
-        };
-        let row = vec![
-            Panel::grey("truth", truth.clone(), window),
-            Panel::grey(label("fbp", &fbp)?, fbp.clone(), window),
-            Panel::grey(label("network", &network)?, network.clone(), window),
-            Panel::error("fbp error", &truth, &fbp, limit)?,
-            Panel::error("network error", &truth, &network, limit)?,
-        ];
+        let row: Vec<(&str, Image)> = (shown.iter())
+            .map(|(name, images)| (*name, images[i].clone()))
+            .collect();
         let zoom = (256 / truth.size()[0].max(1)).clamp(1, 8);
-        let picture = Figure::new(zoom).row(row).render()?;
+        let window = [0.0, white];
+        let picture = experiments::picture(set, truth, &row, window, 0.2 * white, zoom)?;
         picture.write_png(directory.join(format!("{i:03}.png")))?;
     }
     Ok(())
-}
-
-fn table(methods: &[Method]) -> Table {
-    let mut table = Table::new([
-        ("method", Align::Left),
-        ("parameters", Align::Right),
-        ("images", Align::Left),
-        ("PSNR dB", Align::Right),
-        ("sd", Align::Right),
-        ("SSIM (L=2)", Align::Right),
-        ("SSIM (L=1)", Align::Right),
-    ]);
-    for method in methods {
-        let sets = [
-            ("upright", Some(&method.upright)),
-            ("rotated", method.rotated.as_ref()),
-        ];
-        for (set, scores) in sets {
-            let Some(scores) = scores else { continue };
-            table.row([
-                method.name.to_string(),
-                method.parameters.to_string(),
-                set.to_string(),
-                format!("{:.2}", scores.psnr),
-                format!("{:.2}", scores.psnr_sd),
-                format!("{:.4}", scores.ssim_l2),
-                format!("{:.4}", scores.ssim_l1),
-            ]);
-        }
-    }
-    table
 }

@@ -1,26 +1,24 @@
 //! The main job in a few minutes: low-dose CT of real images, reconstructed by FBP, TV, an
 //! ordinary and two equivariant learned proximal gradient networks; tested upright and rotated.
 
-use super::scores::{Method, Summary};
+use super::scores::{Method, Summary, picture};
 use crate::data::assets;
 use crate::data::files;
 use crate::data::image::Image;
-use crate::data::panel::{Figure, Panel};
 use crate::data::random::Stream;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::group::Group;
 use crate::models::{LearnedProximalGradientConfig, Start};
-use crate::operators::{Filter, RayTransform, fbp};
+use crate::operators::{Filter, RayTransform};
 use crate::problems::{
     ImageSize, NoiseConfig, OperatorConfig, Problem, ProblemConfig, RayTransformConfig,
 };
 use crate::report::plot::{Axes, Curve, line_plot};
 use crate::report::{Page, Svg};
 use crate::shape::Shape;
-use crate::solvers::Tv;
-use crate::tape::plan::{Options, Plan, Store};
-use crate::tape::{Tape, Unary};
+use crate::solvers::{Fbp, Tv};
+use crate::tape::plan::Store;
 use crate::train::{
     AdamConfig, Dataset, ModelConfig, ModelSpec, OptimiserConfig, Recipe, Reconstructor,
     RunOptions, Schedule, Trainer, TrainingConfig,
@@ -279,23 +277,26 @@ impl<'a> Demo<'a> {
     fn add(
         &mut self,
         name: &str,
+        group: Option<Group>,
         parameters: usize,
         train_seconds: f64,
         images: Reconstructions,
     ) -> Result<()> {
         let size = [self.options.size; 2];
-        let method = Method {
-            name: name.to_string(),
-            parameters,
-            train_seconds,
-            upright: Summary::of(&self.upright.truth, &images.upright, size)?,
-            rotated: Summary::of(&self.rotated.truth, &images.rotated, size)?,
-        };
+        let upright = Summary::of(&self.upright.truth, &images.upright, size)?;
+        let rotated = Summary::of(&self.rotated.truth, &images.rotated, size)?;
         (self.observer)(Event::Line(format!(
             "{name}: PSNR {:.2} dB upright, {:.2} dB rotated ({train_seconds:.0} s)",
-            method.upright.psnr, method.rotated.psnr
+            upright.psnr, rotated.psnr
         )));
-        self.methods.push(method);
+        self.methods.push(Method {
+            name: name.to_string(),
+            group,
+            parameters,
+            train_seconds,
+            upright,
+            rotated: Some(rotated),
+        });
         self.pictures.push((name.to_string(), images));
         Ok(())
     }
@@ -304,14 +305,12 @@ impl<'a> Demo<'a> {
     fn filtered_back_projection(&mut self) -> Result<()> {
         let started = Instant::now();
         let apply = |filter: Filter, y: &[f32]| -> Result<Vec<f32>> {
-            let one = self.ray_range();
-            let mut tape = Tape::new();
-            let input = tape.input("y", one.with(0, y.len() / one.elements()));
-            let u = fbp(&mut tape, input, &self.ray, filter)?;
-            let u = tape.unary(Unary::AtLeast(0.0), u);
-            let plan = Plan::compile(&tape, &[u], &self.store, Options::default())?;
-            plan.run(&[("y", y)])?;
-            plan.read(u)
+            let fbp = Fbp {
+                filter,
+                nonnegative: true,
+            };
+            let n = y.len() / self.ray_range().elements();
+            fbp.solve(&self.ray, &self.store, y, n)
         };
         let mut best = (f64::NEG_INFINITY, Filter::Hann);
         for filter in [
@@ -330,7 +329,7 @@ impl<'a> Demo<'a> {
             upright: apply(best.1, &self.upright.measurements)?,
             rotated: apply(best.1, &self.rotated.measurements)?,
         };
-        self.add("fbp", 0, started.elapsed().as_secs_f64(), images)
+        self.add("fbp", None, 0, started.elapsed().as_secs_f64(), images)
     }
 
     fn ray_range(&self) -> Shape {
@@ -366,7 +365,7 @@ impl<'a> Demo<'a> {
             upright: solve(best.1, &self.upright.measurements)?,
             rotated: solve(best.1, &self.rotated.measurements)?,
         };
-        self.add("tv", 0, started.elapsed().as_secs_f64(), images)
+        self.add("tv", None, 0, started.elapsed().as_secs_f64(), images)
     }
 
     fn train(&mut self, name: &str, group: Group, width: usize) -> Result<()> {
@@ -433,7 +432,7 @@ impl<'a> Demo<'a> {
             upright: network.reconstruct(&self.upright.measurements, n)?,
             rotated: network.reconstruct(&self.rotated.measurements, n)?,
         };
-        self.add(name, count, seconds, images)
+        self.add(name, Some(group), count, seconds, images)
     }
 
     /// Pictures, `metrics.json`, `report.html`.
@@ -500,26 +499,12 @@ impl<'a> Demo<'a> {
             )
         };
         let truth = image(&set.truth)?;
-        let window = [0.0, 0.4];
-        let mut upper = vec![Panel::grey("truth", truth.clone(), window)];
-        let mut lower = vec![Panel::grey(
-            title,
-            Image::new([size, size], vec![0.0; size * size])?,
-            window,
-        )];
-        for ((name, images), method) in self.pictures.iter().zip(&self.methods) {
-            let reconstruction = image(pick(images))?;
-            let summary = if title == "upright" {
-                &method.upright
-            } else {
-                &method.rotated
-            };
-            let label = format!("{name}\n{:.2} dB", summary.per_image[index].psnr);
-            upper.push(Panel::grey(label, reconstruction.clone(), window));
-            lower.push(Panel::error("error", &truth, &reconstruction, 0.05)?);
+        let mut shown = Vec::new();
+        for (name, images) in &self.pictures {
+            shown.push((name.as_str(), image(pick(images))?));
         }
         let zoom = (192 / size).max(1);
-        Figure::new(zoom).row(upper).row(lower).render()?.to_png()
+        picture(title, &truth, &shown, [0.0, 0.4], 0.05, zoom)?.to_png()
     }
 }
 

@@ -3,4 +3,4 @@
 pub mod demo;
 mod scores;
 
-pub use scores::{Method, Scores, Summary};
+pub use scores::{Method, Scores, Summary, picture};

@@ -1,6 +1,9 @@
 //! How well a method reconstructs a set of images: the numbers behind tables and JSON files.
 
+use crate::data::Image;
+use crate::data::panel::{Figure, Panel, Picture};
 use crate::error::Result;
+use crate::group::Group;
 use crate::metrics;
 use crate::report::{Align, Table};
 use serde::Serialize;
@@ -67,20 +70,41 @@ impl Summary {
 pub struct Method {
     /// `fbp`, `tv`, `ordinary`, `equivariant`, `equivariant-wide`.
     pub name: String,
+    /// The symmetry group of a network, C1 for the ordinary one; none for classical methods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
     /// Trained numbers.
     pub parameters: usize,
     /// Seconds of training (of tuning, for classical methods).
     pub train_seconds: f64,
     /// On the test images as they are.
     pub upright: Summary,
-    /// On the same images turned by random angles before they were measured.
-    pub rotated: Summary,
+    /// On the same images turned by random angles before they were measured, if they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<Summary>,
 }
 
 impl Method {
-    /// The comparison as a table for people.
+    /// The name of a network with this symmetry group.
+    pub fn network_name(group: Group) -> &'static str {
+        match group.order() {
+            1 => "ordinary",
+            _ => "equivariant",
+        }
+    }
+
+    /// The name for people, with the group of an equivariant network: `equivariant (D4)`.
+    pub fn label(&self) -> String {
+        match self.group {
+            Some(group) if group.order() > 1 => format!("{} ({group})", self.name),
+            _ => self.name.clone(),
+        }
+    }
+
+    /// The comparison as a table for people, SSIM with the data range 1.
     pub fn table(methods: &[Method]) -> Table {
-        let mut table = Table::new([
+        let turned = methods.iter().any(|m| m.rotated.is_some());
+        let mut columns = vec![
             ("method", Align::Left),
             ("parameters", Align::Right),
             ("train s", Align::Right),
@@ -88,22 +112,58 @@ impl Method {
             ("PSNR rotated", Align::Right),
             ("SSIM upright", Align::Right),
             ("SSIM rotated", Align::Right),
-        ]);
+        ];
+        columns.retain(|(name, _)| turned || !name.ends_with("rotated"));
+        let mut table = Table::new(columns);
         for m in methods {
-            table.row([
-                m.name.clone(),
-                if m.parameters == 0 {
-                    String::new()
-                } else {
-                    m.parameters.to_string()
+            let sets =
+                || std::iter::once(Some(&m.upright)).chain(turned.then_some(m.rotated.as_ref()));
+            let mut row = vec![
+                m.label(),
+                match m.parameters {
+                    0 => String::new(),
+                    count => count.to_string(),
                 },
                 format!("{:.0}", m.train_seconds),
-                format!("{:.2} +- {:.2}", m.upright.psnr, m.upright.psnr_sd),
-                format!("{:.2} +- {:.2}", m.rotated.psnr, m.rotated.psnr_sd),
-                format!("{:.3}", m.upright.ssim_l1),
-                format!("{:.3}", m.rotated.ssim_l1),
-            ]);
+            ];
+            row.extend(sets().map(|set| {
+                set.map_or(String::new(), |s| {
+                    format!("{:.2} +- {:.2}", s.psnr, s.psnr_sd)
+                })
+            }));
+            row.extend(
+                sets().map(|set| set.map_or(String::new(), |s| format!("{:.3}", s.ssim_l1))),
+            );
+            table.row(row);
         }
         table
     }
+}
+
+/// The true image and its reconstructions, each under its name and PSNR, above their error maps:
+/// blue is too low, red too high, full colour at `limit`.
+///
+/// # Errors
+/// [`crate::error::Error::Data`] if the sizes differ; those of [`metrics::psnr`].
+pub fn picture(
+    title: &str,
+    truth: &Image,
+    reconstructions: &[(&str, Image)],
+    window: [f32; 2],
+    limit: f32,
+    zoom: usize,
+) -> Result<Picture> {
+    let mut upper = vec![Panel::grey("truth", truth.clone(), window)];
+    let blank = Image::new(truth.size(), vec![0.0; truth.pixels.len()])?;
+    let mut lower = vec![Panel::grey(title, blank, [0.0, 1.0])];
+    for (name, image) in reconstructions {
+        let psnr = metrics::psnr(&truth.pixels, &image.pixels)?;
+        upper.push(Panel::grey(
+            format!("{name}\n{psnr:.2} dB"),
+            image.clone(),
+            window,
+        ));
+        lower.push(Panel::error("error", truth, image, limit)?);
+    }
+    Figure::new(zoom).row(upper).row(lower).render()
 }

@@ -42,6 +42,7 @@ static SOURCES: &[Source] = sources![
     "elementwise/elementwise.wgsl",
     "layout/copy.wgsl",
     "lib/bins.wgsl",
+    "lib/conv.wgsl",
     "lib/folding.wgsl",
     "lib/index.wgsl",
     "lib/padding.wgsl",

@@ -55,11 +55,7 @@ impl Cgls {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Solution> {
         let weight = within("cgls.weight", self.weight, 0.0..=1e6)? as f32;
-        let stopping = Stopping {
-            iterations: self.iterations,
-            tolerance: self.tolerance,
-        };
-        stopping.validate("cgls")?;
+        let stopping = Stopping::of("cgls", self.iterations, self.tolerance)?;
         let a = Scaled::new(operator, store, y, n)?;
         let goal = self.tolerance.max(CONVERGED).powi(2) as f32;
         // Image u, residual r = y - A u, direction p and gamma = |s|^2 for the negative gradient s,
@@ -146,15 +142,11 @@ impl Landweber {
     ) -> Result<Solution> {
         // At 2 the iteration no longer converges.
         let relaxation = within("landweber.relaxation", self.relaxation, 1e-6..=1.999)? as f32;
-        let stopping = Stopping {
-            iterations: self.iterations,
-            tolerance: self.tolerance,
-        };
-        stopping.validate("landweber")?;
+        let stopping = Stopping::of("landweber", self.iterations, self.tolerance)?;
         let a = Scaled::new(operator, store, y, n)?;
         let states = [("u", a.domain())];
         let step = |tape: &mut Tape, [u]: [Var; 1]| {
-            let r = residual(&a, tape, u)?;
+            let r = a.residual(tape, u)?;
             let s = a.adjoint(tape, r)?;
             let s = tape.scale(s, relaxation);
             let u = tape.add(u, s)?;
@@ -170,7 +162,7 @@ impl Landweber {
                 return Ok([objective, criterion]);
             }
             // How far one whole step would move the image.
-            let r = residual(&a, tape, u)?;
+            let r = a.residual(tape, u)?;
             let s = a.adjoint(tape, r)?;
             let moved = tape.add(u, s)?;
             let moved = tape.unary(Unary::AtLeast(0.0), moved);
@@ -200,13 +192,6 @@ impl Scaled<'_> {
     }
 }
 
-/// `y - A u`.
-fn residual(a: &Scaled, tape: &mut Tape, u: Var) -> Result<Var> {
-    let y = a.y(tape);
-    let au = a.forward(tape, u)?;
-    tape.sub(y, au)
-}
-
 /// The negative gradient `A^T r - weight u`.
 fn descent(a: &Scaled, tape: &mut Tape, u: Var, r: Var, weight: f32) -> Result<Var> {
     let s = a.adjoint(tape, r)?;
@@ -230,7 +215,7 @@ fn relative(a: &Scaled, tape: &mut Tape, x: Var) -> Result<Var> {
 
 /// Objective and relative gradient of each image.
 fn measure(a: &Scaled, tape: &mut Tape, u: Var, weight: f32) -> Result<[Var; 2]> {
-    let r = residual(a, tape, u)?;
+    let r = a.residual(tape, u)?;
     let mut objective = a.dot(tape, r, r)?;
     if weight > 0.0 {
         let penalty = a.dot(tape, u, u)?;

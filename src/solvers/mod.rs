@@ -1,20 +1,22 @@
 //! Classical reconstruction, recorded on the tape and run on the device.
 //!
-//! Filtered back-projection is one pass and stands with the ray transform
-//! ([`fbp`](crate::operators::fbp)). The iterative methods here ([`Tv`], [`Cgls`], [`Landweber`]) keep
-//! their iterates in states: one plan of a few iterations is replayed, and nothing is read back but
-//! two numbers per image when progress is measured.
+//! Filtered back-projection ([`Fbp`]) is one pass. The iterative methods ([`Tv`], [`Cgls`],
+//! [`Landweber`]) keep their iterates in states: one plan of a few iterations is replayed, and nothing
+//! is read back but two numbers per image when progress is measured.
 //!
 //! The iterative methods divide the operator and the data by `||A||`, so their weights mean about the
 //! same for every geometry and unit of the measurement. Images of a batch do not influence each
 //! other, except that all go on until the last of them has converged.
 
+mod fbp;
 mod least_squares;
 mod tv;
 
+pub use fbp::Fbp;
 pub use least_squares::{Cgls, Landweber};
 pub use tv::Tv;
 
+use crate::config::within;
 use crate::error::{Error, Result};
 use crate::operators::{LinearOperator, diagnostics};
 use crate::shape::Shape;
@@ -46,7 +48,7 @@ const BLOCK: usize = 10;
 /// Progress is measured about every so many iterations.
 const CHECK: usize = 50;
 
-/// When an iteration ends.
+/// When an iteration ends: [`Stopping::of`] checks the numbers.
 #[derive(Clone, Copy)]
 struct Stopping {
     iterations: usize,
@@ -54,15 +56,39 @@ struct Stopping {
 }
 
 impl Stopping {
-    fn validate(self, method: &str) -> Result<()> {
-        crate::config::within(
-            &format!("{method}.iterations"),
-            self.iterations,
-            1..=10_000_000,
-        )?;
-        crate::config::within(&format!("{method}.tolerance"), self.tolerance, 0.0..=1.0)?;
-        Ok(())
+    /// # Errors
+    /// [`Error::Config`] that names the key of `method`.
+    fn of(method: &str, iterations: usize, tolerance: f64) -> Result<Self> {
+        within(&format!("{method}.iterations"), iterations, 1..=10_000_000)?;
+        within(&format!("{method}.tolerance"), tolerance, 0.0..=1.0)?;
+        Ok(Stopping {
+            iterations,
+            tolerance,
+        })
     }
+}
+
+/// Refuses data that are not `n` finite measurements of `operator`.
+fn check_measurements(operator: &dyn LinearOperator, y: &[f32], n: usize) -> Result<()> {
+    let range = operator.range();
+    if n == 0 || y.len() != n * range.elements() {
+        return Err(Error::data(
+            "measurements",
+            format!(
+                "{} values, but {n} measurements of shape {range} have {}; give whole measurements of the operator {}",
+                y.len(),
+                n * range.elements(),
+                operator.name()
+            ),
+        ));
+    }
+    if let Some(at) = y.iter().position(|v| !v.is_finite()) {
+        return Err(Error::NotFinite(format!(
+            "element {at} of the measurements is {}; remove or repair it",
+            y[at]
+        )));
+    }
+    Ok(())
 }
 
 /// `A / ||A||` with data `y / ||A||` for a batch, and the states of an iteration.
@@ -83,24 +109,7 @@ impl<'o> Scaled<'o> {
     /// [`Error::Data`] if `y` does not hold `n` finite measurements; [`Error::Config`] if the
     /// operator is zero.
     fn new(operator: &'o dyn LinearOperator, store: &Store, y: &[f32], n: usize) -> Result<Self> {
-        let range = operator.range();
-        if n == 0 || y.len() != n * range.elements() {
-            return Err(Error::data(
-                "measurements",
-                format!(
-                    "{} values, but {n} measurements of shape {range} have {}; give whole measurements of the operator {}",
-                    y.len(),
-                    n * range.elements(),
-                    operator.name()
-                ),
-            ));
-        }
-        if let Some(at) = y.iter().position(|v| !v.is_finite()) {
-            return Err(Error::NotFinite(format!(
-                "element {at} of the measurements is {}; remove or repair it",
-                y[at]
-            )));
-        }
+        check_measurements(operator, y, n)?;
         // States of this iteration alone.
         let store = Store::new(store.gpu());
         let norm = diagnostics::norm(operator, &store, 100)?;
@@ -146,6 +155,13 @@ impl<'o> Scaled<'o> {
     fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         let x = self.operator.adjoint(tape, y)?;
         Ok(tape.scale(x, self.scale))
+    }
+
+    /// `y - A u`.
+    fn residual(&self, tape: &mut Tape, u: Var) -> Result<Var> {
+        let y = self.y(tape);
+        let au = self.forward(tape, u)?;
+        tape.sub(y, au)
     }
 
     /// `<a, b>` of each image.

@@ -71,11 +71,7 @@ impl Tv {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Solution> {
         let weight = within("tv.weight", self.weight, 1e-12..=1e6)? as f32;
-        let stopping = Stopping {
-            iterations: self.iterations,
-            tolerance: self.tolerance,
-        };
-        stopping.validate("tv")?;
+        let stopping = Stopping::of("tv", self.iterations, self.tolerance)?;
         let a = Scaled::new(operator, store, y, n)?;
         // The image u, and the dual variables p of the data and q of the differences.
         let states = [
@@ -94,10 +90,8 @@ impl Tv {
             let twice = tape.scale(next, 2.0);
             let ahead = tape.sub(twice, u)?;
             // p <- (p + DATA (A ahead - y)) / (1 + DATA)
-            let y = a.y(tape);
-            let residual = a.forward(tape, ahead)?;
-            let residual = tape.sub(residual, y)?;
-            let residual = tape.scale(residual, DATA);
+            let residual = a.residual(tape, ahead)?;
+            let residual = tape.scale(residual, -DATA);
             let p = tape.add(p, residual)?;
             let p = tape.scale(p, 1.0 / (1.0 + DATA));
             // q <- projection of q + DIFFERENCES D ahead onto |q| <= weight
@@ -111,9 +105,7 @@ impl Tv {
             Ok([next, p, q])
         };
         let measure = |tape: &mut Tape, [u, p, q]: [Var; 3]| {
-            let y = a.y(tape);
-            let residual = a.forward(tape, u)?;
-            let residual = tape.sub(residual, y)?;
+            let residual = a.residual(tape, u)?;
             let data = a.dot(tape, residual, residual)?;
             let data = tape.scale(data, 0.5);
             let d = differences(tape, u)?;
@@ -124,6 +116,7 @@ impl Tv {
             // -D(p, q) = |p|^2 / 2 + <p, y> + bound |violation|_1
             let square = a.dot(tape, p, p)?;
             let square = tape.scale(square, 0.5);
+            let y = a.y(tape);
             let inner = a.dot(tape, p, y)?;
             let slope = dual_slope(&a, tape, p, q)?;
             let violation = if self.nonnegative {

@@ -1,0 +1,169 @@
+//! Recording convolutions, matrix products and ray transforms.
+
+use super::{Tape, Var};
+use crate::error::{Error, Result};
+use crate::shape::{ParallelBeam, Shape, Window};
+use crate::tape::op::Op;
+use std::sync::Arc;
+
+impl Tape {
+    // Convolution.
+
+    fn check_window(op: &'static str, window: Window, kernel: Shape, image: Shape) -> Result<()> {
+        let Window { size, stride, .. } = window;
+        if !(size % 2 == 1 && (1..=9).contains(&size) && (stride == 1 || stride == 2)) {
+            return Err(Error::shape(
+                op,
+                format!("size {size} and stride {stride}: sizes 1, 3, 5, 7, 9 and strides 1, 2"),
+            ));
+        }
+        if kernel.h() != size || kernel.w() != size {
+            return Err(Error::shape(
+                op,
+                format!("the kernel {kernel} for a window of size {size}"),
+            ));
+        }
+        if image.elements() == 0 {
+            return Err(Error::shape(op, format!("the image {image} is empty")));
+        }
+        Ok(())
+    }
+
+    /// Cross-correlation of `x` (N I H W) with `w` (O I k k).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the channels or the window do not fit.
+    pub fn conv2d(&mut self, x: Var, w: Var, window: Window) -> Result<Var> {
+        Self::check_window("conv2d", window, w.shape, x.shape)?;
+        if x.shape.c() != w.shape.c() {
+            return Err(Error::shape(
+                "conv2d",
+                format!("image {} and kernel {}: channels differ", x.shape, w.shape),
+            ));
+        }
+        let shape = window.output(x.shape, w.shape.n());
+        Ok(self.push(Op::Conv2d(window), &[x, w], shape))
+    }
+
+    /// The transpose of [`Tape::conv2d`] in its image, of shape `to`; errors likewise.
+    pub fn conv2d_input_gradient(
+        &mut self,
+        dy: Var,
+        w: Var,
+        window: Window,
+        to: Shape,
+    ) -> Result<Var> {
+        let op = "conv2d_input_gradient";
+        Self::check_window(op, window, w.shape, to)?;
+        if to.c() != w.shape.c() || window.output(to, w.shape.n()) != dy.shape {
+            return Err(Error::shape(
+                op,
+                format!(
+                    "gradient {}, kernel {}, image {to} do not fit",
+                    dy.shape, w.shape
+                ),
+            ));
+        }
+        Ok(self.push(Op::Conv2dInputGradient(window), &[dy, w], to))
+    }
+
+    /// The transpose of [`Tape::conv2d`] in its kernel; errors likewise.
+    pub fn conv2d_weight_gradient(&mut self, x: Var, dy: Var, window: Window) -> Result<Var> {
+        let op = "conv2d_weight_gradient";
+        let to = Shape::new(dy.shape.c(), x.shape.c(), window.size, window.size);
+        Self::check_window(op, window, to, x.shape)?;
+        if window.output(x.shape, to.n()) != dy.shape {
+            return Err(Error::shape(
+                op,
+                format!("image {} and gradient {} do not fit", x.shape, dy.shape),
+            ));
+        }
+        Ok(self.push(Op::Conv2dWeightGradient(window), &[x, dy], to))
+    }
+
+    // Matrix product.
+
+    /// Matrix product over the last two axes, `a` and `b` transposed first if asked; the first two
+    /// axes broadcast.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the inner extents differ or the batch axes do not broadcast.
+    pub fn matmul(&mut self, a: Var, b: Var, transpose_a: bool, transpose_b: bool) -> Result<Var> {
+        let turned = |s: Shape, t: bool| if t { (s.w(), s.h()) } else { (s.h(), s.w()) };
+        let (rows, inner) = turned(a.shape, transpose_a);
+        let (inner_b, columns) = turned(b.shape, transpose_b);
+        let batch = |s: Shape| Shape::new(s.n(), s.c(), 1, 1);
+        match batch(a.shape).broadcast(batch(b.shape)) {
+            Some(n) if inner == inner_b => Ok(self.push(
+                Op::MatMul {
+                    transpose_a,
+                    transpose_b,
+                },
+                &[a, b],
+                Shape::new(n.n(), n.c(), rows, columns),
+            )),
+            _ => Err(Error::shape(
+                "matmul",
+                format!(
+                    "{} (transposed: {transpose_a}) and {} (transposed: {transpose_b})",
+                    a.shape, b.shape
+                ),
+            )),
+        }
+    }
+
+    // Ray transforms.
+
+    /// Ray transform of images (N 1 H W), in metres times the image's unit.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the image is the geometry's.
+    pub fn ray_forward(&mut self, x: Var, geometry: &Arc<ParallelBeam>) -> Result<Var> {
+        Self::check_beam("ray_forward", x.shape, geometry.image(x.shape.n()))?;
+        let shape = geometry.sinogram(x.shape.n());
+        Ok(self.push(Op::RayForward(geometry.clone()), &[x], shape))
+    }
+
+    /// The exact transpose of [`Tape::ray_forward`]; errors likewise.
+    pub fn ray_adjoint(&mut self, y: Var, geometry: &Arc<ParallelBeam>) -> Result<Var> {
+        Self::check_beam("ray_adjoint", y.shape, geometry.sinogram(y.shape.n()))?;
+        let shape = geometry.image(y.shape.n());
+        Ok(self.push(Op::RayAdjoint(geometry.clone()), &[y], shape))
+    }
+
+    /// Pixel-driven back-projection of sinograms (N 1 views bins): the sum over the views of the
+    /// sinogram interpolated linearly at each pixel's detector coordinate, in the sinogram's unit;
+    /// zero outside the detector.
+    ///
+    /// Unlike [`Tape::ray_adjoint`] it treats every pixel alike, which filtered back-projection
+    /// needs; it is not the transpose of [`Tape::ray_forward`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the sinogram is the geometry's.
+    pub fn ray_backproject(&mut self, y: Var, geometry: &Arc<ParallelBeam>) -> Result<Var> {
+        Self::check_beam("ray_backproject", y.shape, geometry.sinogram(y.shape.n()))?;
+        let shape = geometry.image(y.shape.n());
+        Ok(self.push(Op::RayBackproject(geometry.clone()), &[y], shape))
+    }
+
+    /// The exact transpose of [`Tape::ray_backproject`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless the image is the geometry's.
+    pub fn ray_backproject_transpose(
+        &mut self,
+        x: Var,
+        geometry: &Arc<ParallelBeam>,
+    ) -> Result<Var> {
+        let op = "ray_backproject_transpose";
+        Self::check_beam(op, x.shape, geometry.image(x.shape.n()))?;
+        let shape = geometry.sinogram(x.shape.n());
+        Ok(self.push(Op::RayBackprojectTranspose(geometry.clone()), &[x], shape))
+    }
+
+    fn check_beam(op: &'static str, found: Shape, expected: Shape) -> Result<()> {
+        (found == expected)
+            .then_some(())
+            .ok_or_else(|| Error::shape(op, format!("{found} where the geometry has {expected}")))
+    }
+}

@@ -1,0 +1,8 @@
+//! The built program, driven as a user drives it: everything that can be typed or fed wrongly, and
+//! the way through.
+
+mod inputs;
+mod place;
+mod results;
+mod runs;
+mod usage;

@@ -1,0 +1,129 @@
+//! Devices, bases, operators and benchmarks: what they tell is right.
+
+use super::place::Place;
+use equilens::data::npy;
+use std::path::Path;
+
+#[test]
+fn devices_and_bases_are_listed() {
+    let place = Place::new();
+    let devices = place.json("devices");
+    let first = &devices["adapters"][0];
+    assert!(first["name"].is_string() && first["backend"].is_string());
+    let limit = &first["limits"]["max_storage_buffer_binding_size"];
+    assert!(limit.as_u64().is_some_and(|bytes| bytes >= 1 << 20));
+
+    let golden = |name: &str| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        npy_f64(&root.join("tests/golden/basis").join(name))
+    };
+    for (input, output, file) in [
+        ("trivial", "regular", "c4_lift.npy"),
+        ("regular", "regular", "c4_intermediate.npy"),
+        ("regular", "trivial", "c4_projection.npy"),
+    ] {
+        let basis = place.json(&format!(
+            "group basis --group C4 --input {input} --output {output} --out basis.npy"
+        ));
+        let expected = golden(file);
+        let found = npy_f64(&place.path("basis.npy"));
+        let elements = basis["dimension"].as_u64().unwrap();
+        let shape: Vec<u64> = (basis["shape"].as_array().unwrap().iter())
+            .map(|e| e.as_u64().unwrap())
+            .collect();
+        assert_eq!(shape[0], elements);
+        assert_eq!(shape.iter().product::<u64>() as usize, found.len());
+        assert_eq!(found.len(), expected.len());
+        for (f, e) in found.iter().zip(&expected) {
+            assert!((f - e).abs() < 1e-12, "{file}: {f} instead of {e}");
+        }
+    }
+}
+
+/// The values of a float64 `.npy` file of any rank.
+fn npy_f64(path: &Path) -> Vec<f64> {
+    let bytes = std::fs::read(path).unwrap();
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    assert!(String::from_utf8_lossy(&bytes[10..header]).contains("<f8"));
+    (bytes[header..].chunks_exact(8))
+        .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_operator_agrees_with_the_independent_ray_transform() {
+    let place = Place::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ray");
+    let geometry: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(golden.join("ray.json")).unwrap()).unwrap();
+    place.text(
+        "golden.toml",
+        &format!(
+            "[operator]\nkind = \"ray_transform\"\nimage_size = 37\nviews = 23\ndetector_bins = 59\nfield_of_view = 0.36\ndetector_width = {}\n",
+            geometry["bin_width"]
+        ),
+    );
+    let close = |found: &Path, expected: &Path| {
+        let found = npy::read_real_npy(found).unwrap();
+        let expected = npy::read_real_npy(expected).unwrap();
+        assert_eq!(found.shape, expected.shape);
+        let largest = expected.data.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+        for (f, e) in found.data.iter().zip(&expected.data) {
+            assert!((f - e).abs() <= 1e-5 * largest, "{f} instead of {e}");
+        }
+    };
+    let image = golden.join("image.npy");
+    let (sinogram, adjoint) = (
+        golden.join("sinogram.npy"),
+        golden.join("backprojection.npy"),
+    );
+    place.json(&format!(
+        "operator forward --problem golden.toml --input {} --out forward.npy",
+        image.display()
+    ));
+    close(&place.path("forward.npy"), &sinogram);
+    place.json("operator adjoint --problem golden.toml --input forward.npy --out adjoint.npy");
+    close(&place.path("adjoint.npy"), &adjoint);
+    // A^T (A 0 - (-y)) = A^T y, so the gradient at zero with negated data is the adjoint.
+    let negated: Vec<f32> = (npy::read_real_npy(&sinogram).unwrap().data.iter())
+        .map(|v| -v)
+        .collect();
+    npy::write_npy(place.path("data.npy"), &[23, 59], &negated).unwrap();
+    npy::write_npy(place.path("zero.npy"), &[37, 37], &[0.0_f32; 37 * 37]).unwrap();
+    place.json("operator gradient --problem golden.toml --input zero.npy --data data.npy --out gradient.npy");
+    close(&place.path("gradient.npy"), &adjoint);
+    let norm = place.json("operator norm --problem golden.toml");
+    let (found, expected) = (norm["norm"].as_f64(), geometry["norm"].as_f64());
+    let (found, expected) = (found.unwrap(), expected.unwrap());
+    assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
+}
+
+#[test]
+fn a_small_benchmark_is_verified_timed_and_recorded() {
+    let place = Place::new();
+    let names = "conv3x3/forward/5-7/16 ray/adjoint/16-5 step/ct/C4/8/16 infer/ct/C1/8/16";
+    let report = place.json(&format!("bench {names} --samples 2 --record record.json"));
+    assert!(report["ceiling"]["fma_gflops"].as_f64().unwrap() > 0.1);
+    assert!(report["ceiling"]["copy_gbytes"].as_f64().unwrap() > 0.1);
+    let results = report["results"].as_array().unwrap();
+    let found: Vec<&str> = results
+        .iter()
+        .map(|r| r["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(found.join(" "), names);
+    for result in results {
+        assert_eq!(result["verified"], true, "{result}");
+        let [min, median, max] =
+            ["min_ms", "median_ms", "max_ms"].map(|key| result[key].as_f64().unwrap());
+        assert!(0.0 < min && min <= median && median <= max, "{result}");
+        assert!(result["fraction"].as_f64().unwrap() > 0.0);
+    }
+    assert!(results[2]["peak_bytes"].as_u64().unwrap() > 1000);
+    assert!(results[2]["replay_overhead"].is_number());
+    let record = std::fs::read(place.path("record.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    assert_eq!(record["results"], report["results"]);
+    for key in ["date", "commit", "equilens", "host"] {
+        assert!(record.get(key).is_some(), "{key}");
+    }
+}
