@@ -450,7 +450,7 @@ impl<'a> Demo<'a> {
         };
         let mut page = Page::new("equilens demo");
         page.paragraph(&format!(
-            "{}, on {}. {} training slices of one patient, {} test slices of another; means and standard deviations over the test slices. PSNR with the maximum of the reference as the peak, SSIM with data range 1. Slices of one patient are near-duplicates: this shows what the methods do, it does not rank them for a clinic.",
+            "{}, on {}. {} training slices of one patient, {} test slices of another; means and standard deviations over the test slices. The networks start at the Ram-Lak FBP and add the image of each block to the one before. PSNR with the maximum of the reference as the peak, SSIM with data range 1. Slices of one patient are near-duplicates: this shows what the methods do, it does not rank them for a clinic.",
             result.problem,
             result.adapter,
             result.slices,
