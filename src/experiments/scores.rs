@@ -144,7 +144,7 @@ impl Method {
 /// blue is too low, red too high, full colour at `limit`.
 ///
 /// # Errors
-/// [`crate::error::Error::Data`] if the sizes differ; those of [`metrics::psnr`].
+/// Those of [`metrics::psnr`], which include images of other sizes.
 pub fn picture(
     title: &str,
     truth: &Image,
