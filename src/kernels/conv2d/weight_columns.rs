@@ -2,9 +2,8 @@
 //! and walks down neighbouring image columns with a sliding window.
 
 use super::row::{COMPONENTS, Row};
-use super::weight_tile::{LANES, PARTS, add_parts};
-use super::{CLAMPED, ConvParams, window_variant};
-use crate::kernels::{Launch, Lowered, Slot};
+use super::weight_tile::{LANES, PARTS, Pass};
+use super::window_variant;
 use crate::shape::{Shape, Window};
 use std::fmt::Write;
 
@@ -16,14 +15,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn lower(
-        self,
-        x: Shape,
-        dy: Shape,
-        window: Window,
-        flops: u64,
-        bytes: u64,
-    ) -> Lowered {
+    pub(super) fn pass(self, x: Shape, dy: Shape, window: Window) -> Pass {
         let tiles = dy.c().div_ceil(self.outputs as usize) * x.c().div_ceil(self.inputs as usize);
         let unrolled = Unrolled::new(self, window, x.w().is_multiple_of(4));
         // A walker goes down a few neighbouring columns in one stretch of rows; stretches are as
@@ -34,8 +26,6 @@ impl Columns {
         let walkers = dy.n() * columns * stretches;
         // Workgroups that share a tile: as many as the second pass may add.
         let splits = walkers.div_ceil(LANES).min(PARTS / LANES);
-        let parts = splits * LANES;
-        let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
         let variant = window_variant(window)
             .constant("OUTPUTS", self.outputs)
             .constant("INPUTS", self.inputs)
@@ -49,30 +39,14 @@ impl Columns {
             .snippet("warm", unrolled.warm())
             .snippet("slide", unrolled.slide())
             .snippet("collect", unrolled.collect());
-        let partial = Slot::Scratch(0);
-        let mut lowered = Lowered {
-            launches: Vec::new(),
-            scratch: vec![parts as u64 * kernel.bytes()],
-        };
-        let bindings = vec![
-            ("x", Slot::Input(0)),
-            ("dy", Slot::Input(1)),
-            ("partial", partial.clone()),
-        ];
-        let mut launch = Launch::new(
-            "conv/weight_gradient_columns.wgsl",
-            &ConvParams::new(x, dy, -(window.radius() as i32)),
-            bindings,
-            (tiles * splits) as u64,
-        )
-        .variant(variant)
-        .work(flops, bytes);
         // Walkers beyond the last one and channels beyond the last one are clamped for reading
         // and contribute zero or are not written.
-        launch.trust = CLAMPED;
-        lowered.launches.push(launch);
-        add_parts(parts, kernel, partial, &mut lowered);
-        lowered
+        Pass {
+            path: "conv/weight_gradient_columns.wgsl",
+            variant,
+            groups: tiles * splits,
+            parts: splits * LANES,
+        }
     }
 }
 

@@ -4,9 +4,8 @@
 //! costs software adapters little more than a multiply-add, where a load costs a hundred.
 
 use super::row::COMPONENTS;
-use super::weight_tile::{LANES, PARTS, add_parts};
-use super::{CLAMPED, ConvParams, window_variant};
-use crate::kernels::{Launch, Lowered, Slot};
+use super::weight_tile::{LANES, PARTS, Pass};
+use super::window_variant;
 use crate::shape::{Padding, Shape, Window};
 use std::fmt::Write;
 
@@ -21,14 +20,7 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    pub(super) fn lower(
-        self,
-        x: Shape,
-        dy: Shape,
-        window: Window,
-        flops: u64,
-        bytes: u64,
-    ) -> Lowered {
+    pub(super) fn pass(self, x: Shape, dy: Shape, window: Window) -> Pass {
         let (lanes, inputs, rows) = (
             self.lanes as usize,
             self.inputs as usize,
@@ -50,31 +42,14 @@ impl Lanes {
             .snippet("slide", unrolled.slide())
             .snippet("add", unrolled.add())
             .snippet("collect", unrolled.collect());
-        let partial = Slot::Scratch(0);
-        let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
-        let mut lowered = Lowered {
-            launches: Vec::new(),
-            scratch: vec![splits as u64 * kernel.bytes()],
-        };
-        let bindings = vec![
-            ("x", Slot::Input(0)),
-            ("dy", Slot::Input(1)),
-            ("partial", partial.clone()),
-        ];
-        let mut launch = Launch::new(
-            "conv/weight_gradient_lanes.wgsl",
-            &ConvParams::new(x, dy, -(window.radius() as i32)),
-            bindings,
-            (tiles * splits).div_ceil(LANES / lanes) as u64,
-        )
-        .variant(variant)
-        .work(flops, bytes);
         // Tasks and channels beyond the last one are clamped for reading and not written; rows
         // beyond the last one are clamped and contribute zero.
-        launch.trust = CLAMPED;
-        lowered.launches.push(launch);
-        add_parts(splits, kernel, partial, &mut lowered);
-        lowered
+        Pass {
+            path: "conv/weight_gradient_lanes.wgsl",
+            variant,
+            groups: (tiles * splits).div_ceil(LANES / lanes),
+            parts: splits,
+        }
     }
 }
 

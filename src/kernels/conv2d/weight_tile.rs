@@ -3,8 +3,10 @@
 
 use super::weight_columns::Columns;
 use super::weight_lanes::Lanes;
+use super::{CLAMPED, ConvParams};
 use crate::kernels::reduce::{self, Reduction};
-use crate::kernels::{Capabilities, Lowered, Slot};
+use crate::kernels::{Capabilities, Launch, Lowered, Slot};
+use crate::shader::Variant;
 use crate::shape::{Shape, Window};
 
 /// How a tiled weight gradient shares its work out.
@@ -67,11 +69,7 @@ impl WeightTile {
         flops: u64,
         bytes: u64,
     ) -> Lowered {
-        let columns = match self {
-            WeightTile::Columns { outputs, inputs } => Columns { outputs, inputs },
-            WeightTile::Lanes { .. } => Self::COLUMNS,
-        };
-        match self {
+        let pass = match self {
             WeightTile::Lanes {
                 lanes,
                 inputs,
@@ -81,10 +79,45 @@ impl WeightTile {
                 inputs: inputs.min(x.c() as u32),
                 rows,
             }
-            .lower(x, dy, window, flops, bytes),
-            _ => columns.lower(x, dy, window, flops, bytes),
+            .pass(x, dy, window),
+            WeightTile::Lanes { .. } => Self::COLUMNS.pass(x, dy, window),
+            WeightTile::Columns { outputs, inputs } => {
+                Columns { outputs, inputs }.pass(x, dy, window)
+            }
+        };
+        let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
+        let partial = Slot::Scratch(0);
+        let bindings = vec![
+            ("x", Slot::Input(0)),
+            ("dy", Slot::Input(1)),
+            ("partial", partial.clone()),
+        ];
+        let params = ConvParams::new(x, dy, -(window.radius() as i32));
+        let mut launch = Launch::new(pass.path, &params, bindings, pass.groups as u64)
+            .variant(pass.variant)
+            .work(flops, bytes);
+        launch.trust = CLAMPED;
+        let count = kernel.elements();
+        let parts = Shape::new(1, 1, pass.parts, count);
+        let sum = reduce::reduce_from(Reduction::Sum, parts, Shape::vector(count), partial);
+        let mut launches = vec![launch];
+        launches.extend(sum.launches);
+        Lowered {
+            launches,
+            scratch: vec![parts.bytes()],
         }
     }
+}
+
+/// The first pass: partial sums of the whole kernel, one after another.
+pub(super) struct Pass {
+    pub path: &'static str,
+    /// Every place that it reads is clamped into range.
+    pub variant: Variant,
+    /// Workgroups.
+    pub groups: usize,
+    /// Partial sums.
+    pub parts: usize,
 }
 
 impl std::fmt::Display for WeightTile {
@@ -98,12 +131,4 @@ impl std::fmt::Display for WeightTile {
             } => write!(f, "lanes {lanes}x{inputs}x{rows}"),
         }
     }
-}
-
-/// Adds up `parts` kernels of shape `kernel` that lie in `partial`.
-pub(super) fn add_parts(parts: usize, kernel: Shape, partial: Slot, lowered: &mut Lowered) {
-    let count = kernel.elements();
-    let parts = Shape::new(1, 1, parts, count);
-    let sum = reduce::reduce_from(Reduction::Sum, parts, Shape::vector(count), partial);
-    lowered.launches.extend(sum.launches);
 }
