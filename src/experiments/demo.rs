@@ -336,10 +336,10 @@ impl<'a> Demo<'a> {
         self.training.measurement()
     }
 
-    /// TV with the weight that is best on (two of) the training slices.
+    /// TV with the weight that is best on (up to eight of) the training slices.
     fn total_variation(&mut self) -> Result<()> {
         let started = Instant::now();
-        let tuned = self.training.count().min(2);
+        let tuned = self.training.count().min(8);
         let y = &self.training.measurements()[..tuned * self.ray_range().elements()];
         let truth = &self.training.truth()[..tuned * self.training.image().elements()];
         let solve = |weight: f64, y: &[f32]| -> Result<Vec<f32>> {
