@@ -1,7 +1,8 @@
 // Cross-correlation in register tiles: each thread computes ROWS rows of 4 neighbouring pixels for
 // CHANNELS output channels; all threads of a workgroup share the block of output channels, so that a
 // subgroup can load its weights together. With QUAD_ROWS, the image's rows are multiples of 4 and
-// read by vec4; with QUADS, the result's are and are written so.
+// read by vec4; with QUADS, the result's are and are written so. With TEXTURE, x and packed are
+// read through textures.
 //
 // params: extents; origin is the input row and column of the first tap of output 0.
 // x: image, N C H W.
@@ -13,14 +14,22 @@
 #import lib/index
 #import lib/conv
 #import lib/padding
+#import lib/image
 #import generated/chain
 
-#ifdef QUAD_ROWS
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+#ifdef TEXTURE
+@group(0) @binding(2) var packed: texture_2d<f32>;
+
+fn packed_quad(i: u32) -> vec4<f32> {
+    return textureLoad(packed, texel(i), 0);
+}
 #else
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-#endif
 @group(0) @binding(2) var<storage, read> packed: array<vec4<f32>>;
+
+fn packed_quad(i: u32) -> vec4<f32> {
+    return packed[i];
+}
+#endif
 @group(0) @binding(3) var<storage, read_write> result: array<Number>;
 
 // A thread's pixels: image number, first row and first column.

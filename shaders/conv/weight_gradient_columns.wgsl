@@ -1,7 +1,8 @@
 // Weight gradient in register tiles: each thread holds the gradients of OUTPUTS x INPUTS channels
 // and walks down PIXELS neighbouring columns with a sliding window, in one of STRETCHES stretches of
 // ROWS rows. SPLITS workgroups share a tile; their threads' sums are added by a
-// reduction afterwards. With QUADS, rows are multiples of 4 and read by vec4.
+// reduction afterwards. With QUAD_ROWS, rows are multiples of 4 and read by vec4; with
+// TEXTURE, through textures.
 //
 // params: extents of the image (n c h w) and of the gradient (oc oh ow); origin is -r.
 // x: image, N C H W.
@@ -12,14 +13,9 @@
 #import lib/index
 #import lib/conv
 #import lib/padding
+#import lib/image
+#import lib/gradient
 
-#ifdef QUADS
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
-#else
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
-#endif
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;
 
 @compute @workgroup_size(64)

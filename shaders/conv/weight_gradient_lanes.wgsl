@@ -1,7 +1,7 @@
 // Weight gradient with one output channel in each lane: a subgroup holds the gradients of OUTPUTS (its
 // lanes) x INPUTS channels and walks along bands of ROWS rows with a sliding window, reading image and
 // gradient by vec4. SPLITS subgroups share a tile of channels; their sums are added by a reduction
-// afterwards.
+// afterwards. With TEXTURE, x and dy are read through textures.
 //
 // params: extents of the image (n c h w) and of the gradient (oc oh ow); origin is -r.
 // x: image, N C H W.
@@ -12,9 +12,9 @@
 #import lib/index
 #import lib/conv
 #import lib/padding
+#import lib/image
+#import lib/gradient
 
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;
 
 @compute @workgroup_size(64)

@@ -8,6 +8,7 @@ use crate::kernels::{Launch, Lowered, Slot};
 use crate::reference::Twin;
 use crate::reference::random::{self, Draw};
 use crate::shader::BindingClass;
+use std::collections::HashMap;
 
 /// Reproducible inputs: the numbers of one seed and one label.
 #[derive(Clone, Debug)]
@@ -255,6 +256,7 @@ impl Buffers {
 
     fn get(&self, slot: &Slot) -> Result<&Guarded> {
         let found = match slot {
+            Slot::Texture(source) => return self.get(source),
             Slot::Input(k) | Slot::Part { input: k, .. } => self.inputs.get(*k),
             Slot::Output => Some(&self.output),
             Slot::Scratch(k) => self.scratch.get(*k),
@@ -275,11 +277,8 @@ pub fn run(gpu: &Gpu, lowered: &Lowered, problem: &Problem) -> Result<Measure> {
     let buffers = Buffers::new(gpu, lowered, problem)?;
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut writable: Vec<&Slot> = Vec::new();
-    {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for launch in &lowered.launches {
-            writable.extend(dispatch(gpu, launch, &buffers, &mut pass)?);
-        }
+    for launch in &lowered.launches {
+        writable.extend(dispatch(gpu, launch, &buffers, &mut encoder)?);
     }
     gpu.queue().submit([encoder.finish()]);
     let mut worst = Measure::new(0.0, 0.0);
@@ -315,7 +314,7 @@ fn dispatch<'a>(
     gpu: &Gpu,
     launch: &'a Launch,
     buffers: &Buffers,
-    pass: &mut wgpu::ComputePass<'_>,
+    encoder: &mut wgpu::CommandEncoder,
 ) -> Result<Vec<&'a Slot>> {
     let pipeline = gpu.pipeline(launch.path, &launch.variant, launch.trust)?;
     let device = gpu.device();
@@ -328,6 +327,17 @@ fn dispatch<'a>(
     gpu.queue().write_buffer(&uniform, 0, &launch.params);
     let mut entries = Vec::new();
     let mut writable = Vec::new();
+    // What stands behind the payload is copied too: an index beyond the end meets guard words.
+    let mut textures = HashMap::new();
+    for (name, slot) in &launch.bindings {
+        if let Slot::Texture(source) = slot {
+            let buffer = buffers.get(source)?;
+            let bytes = 4 * (buffer.len + BACK) as u64;
+            let texture = gpu.texture(bytes)?;
+            texture.copy_from(encoder, buffer.buffer.raw(), 4 * buffer.front as u64, bytes);
+            textures.insert(*name, texture);
+        }
+    }
     for binding in &pipeline.interface.bindings {
         let resource = if binding.name == "params" {
             uniform.as_entire_binding()
@@ -346,6 +356,9 @@ fn dispatch<'a>(
             }
             let buffer = buffers.get(slot)?;
             match slot {
+                Slot::Texture(_) => {
+                    wgpu::BindingResource::TextureView(textures[binding.name.as_str()].view())
+                }
                 Slot::Part { offset, bytes, .. } => buffer.part(
                     *offset,
                     *bytes,
@@ -365,6 +378,7 @@ fn dispatch<'a>(
         entries: &entries,
     });
     let [x, y, z] = launch.groups;
+    let mut pass = encoder.begin_compute_pass(&Default::default());
     pass.set_pipeline(&pipeline.raw);
     pass.set_bind_group(0, &group, &[]);
     pass.dispatch_workgroups(x, y, z);

@@ -105,10 +105,12 @@ const SMALL: Algorithm = Algorithm::Tiled(
         channels: 4,
         rows: 2,
         subgroup: None,
+        texture: true,
     },
     WeightTile::Columns {
         outputs: 2,
         inputs: 1,
+        texture: true,
     },
 );
 

@@ -6,10 +6,12 @@
 mod buffer;
 mod pipeline;
 mod select;
+mod texture;
 
 pub use buffer::{Buffer, Pending};
 pub use pipeline::{Pipeline, Trust};
 pub use select::{AdapterSummary, Selection, adapters, no_adapter};
+pub use texture::Texture;
 
 use crate::error::{Error, Result};
 use pipeline::PipelineCache;

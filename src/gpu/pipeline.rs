@@ -2,7 +2,7 @@
 
 use super::Gpu;
 use crate::error::{Error, Result};
-use crate::shader::{self, BindingClass, Interface, Variant};
+use crate::shader::{self, Binding, BindingClass, Interface, Variant};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -107,16 +107,7 @@ impl Gpu {
             .map(|b| wgpu::BindGroupLayoutEntry {
                 binding: b.binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: match b.class {
-                        BindingClass::Uniform => wgpu::BufferBindingType::Uniform,
-                        BindingClass::Storage { read_only } => {
-                            wgpu::BufferBindingType::Storage { read_only }
-                        }
-                    },
-                    has_dynamic_offset: false,
-                    min_binding_size: std::num::NonZeroU64::new(b.min_size),
-                },
+                ty: binding_type(b),
                 count: None,
             })
             .collect();
@@ -167,5 +158,24 @@ impl Gpu {
             }),
             Some(e) => Err(Error::Shader(format!("{path} on {}: {e}", self.label()))),
         }
+    }
+}
+
+fn binding_type(binding: &Binding) -> wgpu::BindingType {
+    let ty = match binding.class {
+        BindingClass::Uniform => wgpu::BufferBindingType::Uniform,
+        BindingClass::Storage { read_only } => wgpu::BufferBindingType::Storage { read_only },
+        BindingClass::Texture => {
+            return wgpu::BindingType::Texture {
+                sample_type: wgpu::TextureSampleType::Float { filterable: false },
+                view_dimension: wgpu::TextureViewDimension::D2,
+                multisampled: false,
+            };
+        }
+    };
+    wgpu::BindingType::Buffer {
+        ty,
+        has_dynamic_offset: false,
+        min_binding_size: std::num::NonZeroU64::new(binding.min_size),
     }
 }

@@ -39,6 +39,16 @@ pub enum Slot {
     Scratch(usize),
     /// Fixed data, uploaded once.
     Table(Arc<[u32]>),
+    /// What lies in another slot, an input or scratch, read through a texture: see
+    /// [`crate::gpu::Texture`].
+    Texture(Box<Slot>),
+}
+
+impl Slot {
+    /// This slot through a texture.
+    pub fn through_texture(self) -> Self {
+        Slot::Texture(Box::new(self))
+    }
 }
 
 /// One dispatch.

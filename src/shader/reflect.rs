@@ -34,22 +34,23 @@ impl Interface {
     }
 }
 
-/// One buffer binding of group 0.
+/// One binding of group 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The variable's name in WGSL.
     pub name: String,
     /// The number in `@binding(...)`.
     pub binding: u32,
-    /// Uniform or storage.
+    /// Uniform, storage or texture.
     pub class: BindingClass,
-    /// Bytes that a bound buffer has at least; an array without length counts as one element.
+    /// Bytes that a bound buffer has at least; an array without length counts as one element. 0 for
+    /// textures.
     pub min_size: u64,
     /// The members, where the binding is a uniform struct; else empty.
     pub fields: Vec<Field>,
 }
 
-/// How a buffer is bound.
+/// How a buffer, or a texture that stands for one, is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindingClass {
     /// `var<uniform>`.
@@ -59,6 +60,8 @@ pub enum BindingClass {
         /// Whether the access is `read`.
         read_only: bool,
     },
+    /// `var name: texture_2d<f32>`, which is read by `textureLoad` alone.
+    Texture,
 }
 
 /// One member of a uniform struct; offset and size in bytes.
@@ -127,9 +130,13 @@ pub(super) fn reflect(
                 continue;
             }
             AddressSpace::Private => continue,
+            AddressSpace::Handle if is_plain_texture(&module.types[variable.ty].inner) => {
+                BindingClass::Texture
+            }
             _ => {
                 return reject(
-                    "is neither a uniform nor a storage buffer, which are all that kernels bind",
+                    "is no uniform buffer, storage buffer or `texture_2d<f32>`, which are all that \
+                     kernels bind",
                 );
             }
         };
@@ -161,7 +168,10 @@ pub(super) fn reflect(
             name,
             binding,
             class,
-            min_size: u64::from(size(variable.ty)),
+            min_size: match class {
+                BindingClass::Texture => 0,
+                _ => u64::from(size(variable.ty)),
+            },
             fields,
         });
     }
@@ -173,6 +183,21 @@ pub(super) fn reflect(
         bindings,
         uses_subgroups: uses_subgroups(module),
     })
+}
+
+/// `texture_2d<f32>`.
+fn is_plain_texture(ty: &TypeInner) -> bool {
+    matches!(
+        ty,
+        TypeInner::Image {
+            dim: naga::ImageDimension::D2,
+            arrayed: false,
+            class: naga::ImageClass::Sampled {
+                kind: naga::ScalarKind::Float,
+                multi: false,
+            },
+        }
+    )
 }
 
 /// Every function of the text, entry points last.

@@ -24,21 +24,24 @@ struct Trial {
 }
 
 pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
-    let small = |subgroup| {
+    let small = |subgroup, texture| {
         let tile = Tile {
             channels: 4,
             rows: 2,
             subgroup,
+            texture,
         };
         let weight = match subgroup {
             Some(lanes) => WeightTile::Lanes {
                 lanes,
                 inputs: 3,
                 rows: 2,
+                texture,
             },
             None => WeightTile::Columns {
                 outputs: 2,
                 inputs: 1,
+                texture,
             },
         };
         Algorithm::Tiled(tile, weight)
@@ -63,14 +66,21 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
         },
         Trial {
             name: "tiled",
-            algorithm: small(None),
+            algorithm: small(None, false),
             windows: &[(1, 1), (3, 1), (3, 2)],
             shapes: &SHAPES,
             paddings: &Padding::ALL,
         },
         Trial {
+            name: "texture",
+            algorithm: small(None, true),
+            windows: &[(3, 1)],
+            shapes: &SHAPES,
+            paddings: &Padding::ALL,
+        },
+        Trial {
             name: "tiled-large-kernel",
-            algorithm: small(None),
+            algorithm: small(None, false),
             windows: &[(5, 1), (7, 1), (5, 2)],
             shapes: SHAPES.split_at(4).0.split_at(3).1,
             paddings: &[Padding::Circular],
@@ -83,13 +93,15 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
             paddings: &[Padding::Replicate],
         },
     ];
-    trials.extend(lanes.map(|lanes| Trial {
-        name: "subgroup",
-        algorithm: small(Some(lanes)),
-        windows: &[(3, 1)],
-        shapes: &SHAPES,
-        paddings: &Padding::ALL,
-    }));
+    for (name, texture) in [("subgroup", false), ("subgroup-texture", true)] {
+        trials.extend(lanes.map(|lanes| Trial {
+            name,
+            algorithm: small(Some(lanes), texture),
+            windows: &[(3, 1)],
+            shapes: &SHAPES,
+            paddings: &Padding::ALL,
+        }));
+    }
     let mut checks: Vec<Check> = trials.iter().flat_map(rows).collect();
     for trial in &trials[..2] {
         for (kind, part) in [(Kind::Forward, "forward"), (Kind::Input, "input_gradient")] {
@@ -281,10 +293,12 @@ fn pack((outputs, inputs, size): (usize, usize, usize)) -> Case {
         channels: 4,
         rows: 2,
         subgroup: None,
+        texture: false,
     };
     let weight = WeightTile::Columns {
         outputs: 1,
         inputs: 1,
+        texture: false,
     };
     let lowered = conv2d::forward(
         Shape::new(1, inputs, 8, 8),

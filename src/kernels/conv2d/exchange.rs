@@ -131,14 +131,14 @@ impl Exchange {
     /// The input channel's numbers for the lanes at the ends.
     pub(super) fn load_halo(&self, text: &mut String) {
         for g in 0..self.halo().1 {
-            let _ = writeln!(text, "let h{g} = x[(plane + halo{g}) / 4u][halo{g} % 4u];");
+            let _ = writeln!(text, "let h{g} = x_number(plane + halo{g});");
         }
     }
 
     /// Sets `xK_J` to column `J` of row `k`.
     pub(super) fn load(&self, k: u32, text: &mut String) {
         let zero = self.padding == Padding::Zero;
-        let own = format!("x[plane / 4u + at{k}]");
+        let own = format!("x_quad(plane / 4u + at{k})");
         let own = match zero {
             true => format!("select(vec4<f32>(), {own}, visible{k} && own_inside)"),
             false => own,

@@ -126,7 +126,7 @@ pub fn forward(x: Shape, w: Shape, window: Window, chain: &Chain, algorithm: Alg
         Algorithm::Tiled(tile, _) => {
             let tile = tile.fitted(w.n());
             let mut lowered = Lowered::default();
-            let packed = pack(w, w.n(), w.c(), false, tile.channels, &mut lowered);
+            let packed = pack(w, w.n(), w.c(), false, tile, &mut lowered);
             let launch = tile.launch(
                 x,
                 output,
@@ -176,7 +176,7 @@ pub fn input_gradient(
             let r = window.radius() as i32;
             let tile = tile.fitted(w.c());
             let mut lowered = Lowered::default();
-            let packed = pack(w, w.c(), w.n(), true, tile.channels, &mut lowered);
+            let packed = pack(w, w.c(), w.n(), true, tile, &mut lowered);
             let zero = Window::same(window.size, Padding::Zero);
             if window.padding == Padding::Zero || r == 0 {
                 let slots = [Slot::Input(0), packed, Slot::Output];
@@ -272,11 +272,11 @@ fn pack(
     oc: usize,
     c: usize,
     transposed: bool,
-    channels: u32,
+    tile: Tile,
     lowered: &mut Lowered,
 ) -> Slot {
     let taps = w.h() * w.w();
-    let elements = oc.div_ceil(channels as usize) * channels as usize * c * taps;
+    let elements = tile.packed_elements(oc, c, Window::same(w.h(), Padding::Zero));
     let params = PackParams {
         oc: oc as u32,
         c: c as u32,
@@ -287,7 +287,7 @@ fn pack(
     let packed = Slot::Scratch(lowered.scratch.len() - 1);
     let bindings = vec![("kernel", Slot::Input(1)), ("packed", packed.clone())];
     let variant = Variant::new()
-        .constant("CHANNELS", channels)
+        .constant("CHANNELS", tile.channels)
         .flag_if("TRANSPOSED", transposed);
     let launch = Launch::new(
         "conv/pack.wgsl",

@@ -80,13 +80,16 @@ impl Row {
     }
 
     /// Sets `PREFIX0`, `PREFIX1`, ... to the columns of the row of `declare_line`'s number `k` that
-    /// begins at element `start` of `x`, a multiple of 4 for quads. `keyword` is `let ` to declare
+    /// begins at element `start` of the image (`lib/image.wgsl`), a multiple of 4 for quads. `keyword` is `let ` to declare
     /// them.
     pub(super) fn load(self, k: u32, start: &str, keyword: &str, prefix: &str, text: &mut String) {
         let (first, count) = self.quad_range();
         if self.quads {
             for i in 0..count {
-                let _ = writeln!(text, "let {prefix}q{i} = x[({start}) / 4u + place{i}];");
+                let _ = writeln!(
+                    text,
+                    "let {prefix}q{i} = x_quad(({start}) / 4u + place{i});"
+                );
             }
         }
         for j in 0..self.columns {
@@ -103,7 +106,7 @@ impl Row {
                     _ => value,
                 }
             } else {
-                format!("x[{start} + place{j}]")
+                format!("x_number({start} + place{j})")
             };
             let value = match self.padding {
                 Padding::Zero => format!("select(0.0, {value}, visible{k} && inside{j})"),

@@ -4,6 +4,7 @@
 use super::exchange::Exchange;
 use super::row::{COMPONENTS, Row};
 use super::{CLAMPED, ConvParams, Origin, window_variant, with_operands};
+use crate::gpu::Texture;
 use crate::kernels::chain::Chain;
 use crate::kernels::{Capabilities, Launch, Slot};
 use crate::shape::{Shape, Window};
@@ -20,6 +21,8 @@ pub struct Tile {
     /// With `Some(lanes)`, the lanes of a subgroup load weights, and the pixels where their strips
     /// meet, for each other; without, every lane loads all it needs.
     pub subgroup: Option<u32>,
+    /// Pixels and weights are read through textures, if they fit into one.
+    pub texture: bool,
 }
 
 /// Pixels of a thread in each row.
@@ -41,6 +44,7 @@ impl Tile {
             channels,
             rows,
             subgroup,
+            texture: capabilities.software,
         }
     }
 
@@ -57,6 +61,12 @@ impl Tile {
         tile
     }
 
+    /// Elements of the kernel as `conv/pack.wgsl` leaves it.
+    pub(super) fn packed_elements(self, outputs: usize, inputs: usize, window: Window) -> usize {
+        let channels = self.channels as usize;
+        outputs.next_multiple_of(channels) * inputs * window.size * window.size
+    }
+
     pub(super) fn launch(
         self,
         x: Shape,
@@ -70,6 +80,12 @@ impl Tile {
         let strips = output.n() * bands * output.w().div_ceil(PIXELS as usize);
         let blocks = output.c().div_ceil(self.channels as usize);
         let groups = strips.div_ceil(LANES as usize) * blocks;
+        let packed_bytes = 4 * self.packed_elements(output.c(), x.c(), window) as u64;
+        let texture = self.texture && Texture::holds(x.bytes()) && Texture::holds(packed_bytes);
+        let [source, packed] = [source, packed].map(|slot| match texture {
+            true => slot.through_texture(),
+            false => slot,
+        });
         let bindings = vec![("x", source), ("packed", packed), ("result", result)];
         let quads = Chain::quads(output);
         let unrolled = Unrolled::new(self, window, origin.column, x, output);
@@ -80,6 +96,7 @@ impl Tile {
             .constant("SUBGROUP_LANES", self.subgroup.unwrap_or(1))
             .flag_if("QUAD_ROWS", unrolled.row.quads)
             .flag_if("QUADS", quads)
+            .flag_if("TEXTURE", texture)
             .flag_if("SUBGROUP", self.subgroup.is_some())
             .snippet("declare", unrolled.declare())
             .snippet("accumulate", unrolled.accumulate())
@@ -105,7 +122,8 @@ impl std::fmt::Display for Tile {
             " subgroup"
         } else {
             ""
-        })
+        })?;
+        f.write_str(if self.texture { " texture" } else { "" })
     }
 }
 
@@ -210,7 +228,7 @@ impl Unrolled {
         let quads = size * size * self.tile.channels / 4;
         let Some(lanes) = self.tile.subgroup else {
             for quad in 0..quads {
-                let _ = writeln!(text, "let v{quad} = packed[weights + {quad}u];");
+                let _ = writeln!(text, "let v{quad} = packed_quad(weights + {quad}u);");
             }
             return;
         };
@@ -222,7 +240,7 @@ impl Unrolled {
             } else {
                 format!("{first}u + sublane")
             };
-            let _ = writeln!(text, "let v{group} = packed[weights + {index}];");
+            let _ = writeln!(text, "let v{group} = packed_quad(weights + {index});");
         }
     }
 
@@ -263,6 +281,7 @@ mod tests {
             channels: 4,
             rows: 2,
             subgroup: Some(4),
+            texture: false,
         };
         for (size, stride) in [(3, 1), (5, 2), (1, 1)] {
             let window = Window {
@@ -294,6 +313,7 @@ mod tests {
             channels: 16,
             rows: 2,
             subgroup: None,
+            texture: true,
         };
         for (outputs, channels, rows) in [(17, 16, 2), (9, 16, 2), (6, 8, 4), (1, 4, 8)] {
             let fitted = tile.fitted(outputs);

@@ -12,6 +12,8 @@ use std::fmt::Write;
 pub(super) struct Columns {
     pub outputs: u32,
     pub inputs: u32,
+    /// Image and gradient are read through textures.
+    pub texture: bool,
 }
 
 impl Columns {
@@ -33,7 +35,8 @@ impl Columns {
             .constant("SPLITS", splits as u32)
             .constant("STRETCHES", stretches as u32)
             .constant("ROWS", rows as u32)
-            .flag_if("QUADS", unrolled.row.quads)
+            .flag_if("QUAD_ROWS", unrolled.row.quads)
+            .flag_if("TEXTURE", self.texture)
             .snippet("declare", unrolled.declare())
             .snippet("offsets", unrolled.offsets())
             .snippet("warm", unrolled.warm())
@@ -46,6 +49,7 @@ impl Columns {
             variant,
             groups: tiles * splits,
             parts: splits * LANES,
+            texture: self.texture,
         }
     }
 }
@@ -156,10 +160,10 @@ impl Unrolled {
             let _ = if self.row.quads {
                 writeln!(
                     text,
-                    "let d{o} = select(vec4<f32>(), dy[({place}) / 4u], visited);"
+                    "let d{o} = select(vec4<f32>(), dy_quad(({place}) / 4u), visited);"
                 )
             } else {
-                writeln!(text, "let d{o} = select(0.0, dy[{place}], visited);")
+                writeln!(text, "let d{o} = select(0.0, dy_number({place}), visited);")
             };
             for p in 0..self.pixels {
                 let d = if self.row.quads {

@@ -17,6 +17,8 @@ pub(super) struct Lanes {
     pub inputs: u32,
     /// Output rows of a band.
     pub rows: u32,
+    /// Image and gradient are read through textures.
+    pub texture: bool,
 }
 
 impl Lanes {
@@ -37,6 +39,8 @@ impl Lanes {
             .constant("INPUTS", self.inputs)
             .constant("ROWS", self.rows)
             .constant("SPLITS", splits as u32)
+            .flag("QUAD_ROWS")
+            .flag_if("TEXTURE", self.texture)
             .snippet("declare", unrolled.declare())
             .snippet("start", unrolled.start())
             .snippet("slide", unrolled.slide())
@@ -49,6 +53,7 @@ impl Lanes {
             variant,
             groups: (tiles * splits).div_ceil(LANES / lanes),
             parts: splits,
+            texture: self.texture,
         }
     }
 }
@@ -107,9 +112,11 @@ impl Unrolled {
         let place = format!("(channel{g} + line{k}) / 4u + u32(resolve({column}, {quads}))");
         match self.window.padding {
             Padding::Zero => {
-                format!("select(vec4<f32>(), x[{place}], visible{k} && inside({column}, {quads}))")
+                format!(
+                    "select(vec4<f32>(), x_quad({place}), visible{k} && inside({column}, {quads}))"
+                )
             }
-            _ => format!("x[{place}]"),
+            _ => format!("x_quad({place})"),
         }
     }
 
@@ -169,7 +176,7 @@ impl Unrolled {
         for r in 0..self.tile.rows {
             let _ = writeln!(
                 text,
-                "let d{r} = select(vec4<f32>(), dy[output{r} + u32(quad)], counts{r});"
+                "let d{r} = select(vec4<f32>(), dy_quad(output{r} + u32(quad)), counts{r});"
             );
         }
         for i in 0..self.tile.inputs {
@@ -253,6 +260,7 @@ mod tests {
                 lanes: 4,
                 inputs: 5,
                 rows: 2,
+                texture: false,
             };
             let window = Window::same(size, padding);
             let text = Unrolled { tile, window }.slide();

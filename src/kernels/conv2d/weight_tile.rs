@@ -4,6 +4,7 @@
 use super::weight_columns::Columns;
 use super::weight_lanes::Lanes;
 use super::{CLAMPED, ConvParams};
+use crate::gpu::Texture;
 use crate::kernels::reduce::{self, Reduction};
 use crate::kernels::{Capabilities, Launch, Lowered, Slot};
 use crate::shader::Variant;
@@ -18,6 +19,8 @@ pub enum WeightTile {
         outputs: u32,
         /// Input channels of a thread.
         inputs: u32,
+        /// Image and gradient are read through textures, if they fit into one.
+        texture: bool,
     },
     /// Each lane of a subgroup holds one output channel and a few input channels, and the subgroup
     /// walks along image rows; pixels reach the lanes by `subgroupBroadcast`. Images whose rows are
@@ -29,6 +32,8 @@ pub enum WeightTile {
         inputs: u32,
         /// Image rows of a walk.
         rows: u32,
+        /// Image and gradient are read through textures, if they fit into one.
+        texture: bool,
     },
 }
 
@@ -38,13 +43,9 @@ pub(super) const LANES: usize = 64;
 pub(super) const PARTS: usize = 64;
 
 impl WeightTile {
-    const COLUMNS: Columns = Columns {
-        outputs: 8,
-        inputs: 2,
-    };
-
     /// A sensible start.
     pub fn default_for(capabilities: Capabilities) -> Self {
+        let texture = capabilities.software;
         match capabilities
             .subgroup
             .filter(|s| (4..=LANES as u32).contains(s))
@@ -53,11 +54,48 @@ impl WeightTile {
                 lanes,
                 inputs: 16,
                 rows: 4,
+                texture,
             },
-            None => WeightTile::Columns {
-                outputs: Self::COLUMNS.outputs,
-                inputs: Self::COLUMNS.inputs,
-            },
+            None => Self::columns(texture),
+        }
+    }
+
+    const fn columns(texture: bool) -> Self {
+        WeightTile::Columns {
+            outputs: 8,
+            inputs: 2,
+            texture,
+        }
+    }
+
+    fn pass(self, x: Shape, dy: Shape, window: Window) -> Pass {
+        let fits = Texture::holds(x.bytes()) && Texture::holds(dy.bytes());
+        match self {
+            WeightTile::Lanes { texture, .. } if !x.w().is_multiple_of(4) => {
+                Self::columns(texture).pass(x, dy, window)
+            }
+            WeightTile::Lanes {
+                lanes,
+                inputs,
+                rows,
+                texture,
+            } => Lanes {
+                lanes,
+                inputs: inputs.min(x.c() as u32),
+                rows,
+                texture: texture && fits,
+            }
+            .pass(x, dy, window),
+            WeightTile::Columns {
+                outputs,
+                inputs,
+                texture,
+            } => Columns {
+                outputs,
+                inputs,
+                texture: texture && fits,
+            }
+            .pass(x, dy, window),
         }
     }
 
@@ -69,29 +107,14 @@ impl WeightTile {
         flops: u64,
         bytes: u64,
     ) -> Lowered {
-        let pass = match self {
-            WeightTile::Lanes {
-                lanes,
-                inputs,
-                rows,
-            } if x.w().is_multiple_of(4) => Lanes {
-                lanes,
-                inputs: inputs.min(x.c() as u32),
-                rows,
-            }
-            .pass(x, dy, window),
-            WeightTile::Lanes { .. } => Self::COLUMNS.pass(x, dy, window),
-            WeightTile::Columns { outputs, inputs } => {
-                Columns { outputs, inputs }.pass(x, dy, window)
-            }
-        };
+        let pass = self.pass(x, dy, window);
         let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
         let partial = Slot::Scratch(0);
-        let bindings = vec![
-            ("x", Slot::Input(0)),
-            ("dy", Slot::Input(1)),
-            ("partial", partial.clone()),
-        ];
+        let [image, gradient] = [0, 1].map(|k| match pass.texture {
+            true => Slot::Input(k).through_texture(),
+            false => Slot::Input(k),
+        });
+        let bindings = vec![("x", image), ("dy", gradient), ("partial", partial.clone())];
         let params = ConvParams::new(x, dy, -(window.radius() as i32));
         let mut launch = Launch::new(pass.path, &params, bindings, pass.groups as u64)
             .variant(pass.variant)
@@ -118,17 +141,31 @@ pub(super) struct Pass {
     pub groups: usize,
     /// Partial sums.
     pub parts: usize,
+    /// Image and gradient are read through textures.
+    pub texture: bool,
 }
 
 impl std::fmt::Display for WeightTile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            WeightTile::Columns { outputs, inputs } => write!(f, "columns {outputs}x{inputs}"),
+        let texture = match self {
+            WeightTile::Columns {
+                outputs,
+                inputs,
+                texture,
+            } => {
+                write!(f, "columns {outputs}x{inputs}")?;
+                texture
+            }
             WeightTile::Lanes {
                 lanes,
                 inputs,
                 rows,
-            } => write!(f, "lanes {lanes}x{inputs}x{rows}"),
-        }
+                texture,
+            } => {
+                write!(f, "lanes {lanes}x{inputs}x{rows}")?;
+                texture
+            }
+        };
+        f.write_str(if *texture { " texture" } else { "" })
     }
 }

@@ -1,9 +1,9 @@
 //! From a draft to a plan: allocates, compiles and binds.
 
 use super::draft::Draft;
-use super::{Memory, Place, Plan, Step, Store};
+use super::{Copy, Memory, Place, Plan, Step, Store};
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Texture};
 use crate::kernels::{Launch, Slot};
 use crate::tape::op::Op;
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ pub(super) struct Builder {
     gpu: Gpu,
     draft: Draft,
     pool: Vec<Buffer>,
+    textures: Vec<Texture>,
     leaves: HashMap<usize, Buffer>,
     inputs: HashMap<String, Place>,
     tables: HashMap<Arc<[u32]>, Buffer>,
@@ -56,10 +57,14 @@ impl Builder {
             .iter()
             .map(|&bytes| gpu.buffer("intermediate", bytes))
             .collect::<Result<_>>()?;
+        let textures = (draft.textures.sizes.iter())
+            .map(|&bytes| gpu.texture(bytes))
+            .collect::<Result<_>>()?;
         Ok(Builder {
             gpu,
             draft,
             pool,
+            textures,
             leaves,
             inputs,
             tables: HashMap::new(),
@@ -97,8 +102,11 @@ impl Builder {
         // All parameters in one uniform buffer.
         let stride = 256usize.max(self.gpu.limits().min_uniform_buffer_offset_alignment as usize);
         let mut uniforms = Vec::new();
-        let launches: Vec<(usize, Launch)> = (self.draft.lowered.iter().enumerate())
-            .flat_map(|(t, l)| l.launches.iter().map(move |launch| (t, launch.clone())))
+        let launches: Vec<([usize; 2], Launch)> = (self.draft.lowered.iter().enumerate())
+            .flat_map(|(t, lowered)| {
+                let launches = lowered.launches.iter().enumerate();
+                launches.map(move |(l, launch)| ([t, l], launch.clone()))
+            })
             .collect();
         for (_, launch) in &launches {
             uniforms.extend_from_slice(&launch.params);
@@ -113,8 +121,8 @@ impl Builder {
         self.gpu.queue().write_buffer(&uniform, 0, &uniforms);
         let mut steps = Vec::with_capacity(launches.len());
         let mut offset = 0;
-        for (task, launch) in &launches {
-            steps.push(self.step(*task, launch, &uniform, offset)?);
+        for (at, launch) in &launches {
+            steps.push(self.step(*at, launch, &uniform, offset)?);
             offset += launch.params.len().next_multiple_of(stride) as u64;
         }
         let outputs = (self.draft.outputs.iter())
@@ -133,23 +141,39 @@ impl Builder {
 
     fn step(
         &mut self,
-        task: usize,
+        [task, number]: [usize; 2],
         launch: &Launch,
         uniform: &wgpu::Buffer,
         offset: u64,
     ) -> Result<Step> {
         let pipeline = (self.gpu).pipeline(launch.path, &launch.variant, launch.trust)?;
-        let mut places: HashMap<&str, (wgpu::Buffer, u64, u64)> = HashMap::new();
-        for (name, slot) in &launch.bindings {
-            places.insert(name, self.bind(task, slot)?);
+        let mut places: HashMap<&str, Bound> = HashMap::new();
+        let mut copies = Vec::new();
+        for (b, (name, slot)) in launch.bindings.iter().enumerate() {
+            let bound = match slot {
+                Slot::Texture(source) => {
+                    let used = self.draft.textures.uses[&(task, number, b)];
+                    let texture = self.textures[used.texture].clone();
+                    if used.copy {
+                        let (buffer, offset, bytes) = self.bind(task, source)?;
+                        copies.push(Copy {
+                            texture: texture.clone(),
+                            buffer,
+                            offset,
+                            bytes,
+                        });
+                    }
+                    Bound::Texture(texture)
+                }
+                _ => Bound::Buffer(self.bind(task, slot)?),
+            };
+            places.insert(name, bound);
         }
-        places.insert(
-            "params",
-            (uniform.clone(), offset, launch.params.len() as u64),
-        );
+        let params = (uniform.clone(), offset, launch.params.len() as u64);
+        places.insert("params", Bound::Buffer(params));
         let entries = (pipeline.interface.bindings.iter())
             .map(|b| {
-                let (buffer, offset, size) = places.get(b.name.as_str()).ok_or_else(|| {
+                let bound = places.get(b.name.as_str()).ok_or_else(|| {
                     Error::Shader(format!(
                         "{} binds '{}', which its kernel does not supply",
                         launch.path, b.name
@@ -157,11 +181,7 @@ impl Builder {
                 })?;
                 Ok(wgpu::BindGroupEntry {
                     binding: b.binding,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer,
-                        offset: *offset,
-                        size: std::num::NonZeroU64::new(*size),
-                    }),
+                    resource: bound.resource(),
                 })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -173,6 +193,7 @@ impl Builder {
         let node = &self.draft.nodes[self.draft.tasks[task].output];
         Ok(Step {
             label: format!("{} ({} {})", launch.path, node.op.name(), node.shape),
+            copies,
             pipeline,
             bind_group,
             groups: launch.groups,
@@ -211,12 +232,35 @@ impl Builder {
                 let buffer = &self.tables[words];
                 return Ok((buffer.raw().clone(), 0, 4 * words.len() as u64));
             }
+            Slot::Texture(source) => return self.bind(task, source),
         };
         Ok((
             place.buffer.raw().clone(),
             4 * place.offset as u64,
             place.shape.bytes(),
         ))
+    }
+}
+
+/// What a name of a shader is bound to.
+enum Bound {
+    /// Buffer, byte offset and byte size.
+    Buffer((wgpu::Buffer, u64, u64)),
+    Texture(Texture),
+}
+
+impl Bound {
+    fn resource(&self) -> wgpu::BindingResource<'_> {
+        match self {
+            Bound::Buffer((buffer, offset, size)) => {
+                wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: *offset,
+                    size: std::num::NonZeroU64::new(*size),
+                })
+            }
+            Bound::Texture(texture) => wgpu::BindingResource::TextureView(texture.view()),
+        }
     }
 }
 

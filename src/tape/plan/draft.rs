@@ -5,6 +5,7 @@ use super::super::record::{Tape, Var};
 use super::fuse::{self, Task};
 use super::join::{self, Joins};
 use super::memory::{self, Assignment, Need};
+use super::textures::Textures;
 use super::{Memory, Options, Store, lower};
 use crate::error::{Error, Result};
 use crate::kernels::conv2d::Algorithm;
@@ -33,6 +34,8 @@ pub(super) struct Draft {
     pub output_need: Vec<Option<usize>>,
     /// Places of each task's scratch among the needs.
     pub scratch_needs: Vec<Vec<usize>>,
+    /// What kernels read through textures.
+    pub textures: Textures,
 }
 
 impl Draft {
@@ -71,8 +74,10 @@ impl Draft {
             assignment: Assignment::default(),
             output_need: Vec::new(),
             scratch_needs: Vec::new(),
+            textures: Textures::default(),
         };
         draft.assign();
+        draft.textures = Textures::assign(&draft);
         draft
     }
 
@@ -142,7 +147,9 @@ impl Draft {
         Ok(Memory {
             fixed: fixed.map(|(_, n)| n.shape.bytes()).sum(),
             states: store.missing_bytes(states)?,
-            intermediate: self.assignment.buffers.iter().sum(),
+            intermediate: (self.assignment.buffers.iter())
+                .chain(&self.textures.sizes)
+                .sum(),
         })
     }
 }

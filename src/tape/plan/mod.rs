@@ -8,10 +8,11 @@ mod join;
 mod lower;
 mod memory;
 mod store;
+mod textures;
 
 use super::record::{Tape, Var};
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, Pending, Pipeline};
+use crate::gpu::{Buffer, Gpu, Pending, Pipeline, Texture};
 use crate::kernels::Capabilities;
 use crate::kernels::conv2d::Algorithm;
 use crate::shape::Shape;
@@ -35,7 +36,7 @@ pub struct Memory {
     pub fixed: u64,
     /// States that this plan adds to the store.
     pub states: u64,
-    /// Intermediate results, after reuse.
+    /// Intermediate results, after reuse, and the textures that they are read through.
     pub intermediate: u64,
 }
 
@@ -55,8 +56,18 @@ struct Place {
     shape: Shape,
 }
 
+/// A value on its way into the texture that a kernel reads it through.
+struct Copy {
+    texture: Texture,
+    buffer: wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+}
+
 struct Step {
     label: String,
+    /// What must be copied before the dispatch.
+    copies: Vec<Copy>,
     pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
     groups: [u32; 3],
@@ -265,8 +276,18 @@ impl Plan {
 }
 
 fn encode(steps: &[Step], encoder: &mut wgpu::CommandEncoder) {
-    let mut pass = encoder.begin_compute_pass(&Default::default());
+    let mut pass = None;
     for step in steps {
+        for copy in &step.copies {
+            // Copies stand between passes.
+            pass = None;
+            (copy.texture).copy_from(encoder, &copy.buffer, copy.offset, copy.bytes);
+        }
+        let pass = pass.get_or_insert_with(|| {
+            encoder
+                .begin_compute_pass(&Default::default())
+                .forget_lifetime()
+        });
         pass.set_pipeline(&step.pipeline.raw);
         pass.set_bind_group(0, &step.bind_group, &[]);
         let [x, y, z] = step.groups;
