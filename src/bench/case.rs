@@ -4,7 +4,7 @@ use super::name::{Benchmark, Direction, Network, Pass, convolution_shapes};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::kernels::Capabilities;
-use crate::kernels::conv2d::Algorithm;
+use crate::kernels::conv2d::{Tile, WeightTile};
 use crate::losses;
 use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
 use crate::nn::Parameters;
@@ -78,16 +78,14 @@ impl Case {
 
 /// The name of the variant that a benchmark runs.
 fn variant(gpu: &Gpu, benchmark: Benchmark) -> String {
-    let Algorithm::Tiled(tile, weight) = Algorithm::default_for(Capabilities::of(gpu)) else {
-        return "readable".into();
-    };
+    let capabilities = Capabilities::of(gpu);
     match benchmark {
         Benchmark::Ray { .. } => "gather".into(),
         Benchmark::Convolution {
             pass: Pass::WeightGradient,
             ..
-        } => weight.to_string(),
-        _ => tile.to_string(),
+        } => WeightTile::default_for(capabilities).to_string(),
+        _ => Tile::default_for(capabilities).to_string(),
     }
 }
 

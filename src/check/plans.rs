@@ -4,7 +4,8 @@ use super::harness::{Noise, wide};
 use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
 use crate::group::Group;
-use crate::kernels::conv2d::{Algorithm, Tile, WeightTile};
+use crate::kernels::Forced;
+use crate::kernels::conv2d::{ImageAlgorithm, Tile, WeightAlgorithm, WeightTile};
 use crate::losses::half_mean_squared_error;
 use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
 use crate::nn::Parameters;
@@ -52,9 +53,7 @@ impl Program {
             outputs,
             given: Vec::new(),
             schedule: None,
-            options: Options {
-                algorithm: Some(SMALL),
-            },
+            options: Options { forced: SMALL },
         }
     }
 
@@ -100,19 +99,20 @@ struct Leaf {
 }
 
 /// Tiles that compile quickly; the default ones have their rows among the kernels.
-const SMALL: Algorithm = Algorithm::Tiled(
-    Tile {
+const SMALL: Forced = Forced {
+    images: Some(ImageAlgorithm::Tiled(Tile {
         channels: 4,
         rows: 2,
         subgroup: None,
         texture: true,
-    },
-    WeightTile::Columns {
+    })),
+    weights: Some(WeightAlgorithm::Tiled(WeightTile::Columns {
         outputs: 2,
         inputs: 1,
         texture: true,
-    },
-);
+    })),
+    reading: None,
+};
 
 /// Relative to the largest element of each output: some hundred f32 roundings, one after another.
 const BOUND: f64 = 2e-5;
@@ -396,9 +396,7 @@ pub(super) fn outputs(
     states: &[(&str, Shape, &[f32])],
     inputs: &[(&str, &[f32])],
 ) -> Result<Vec<f32>> {
-    let options = Options {
-        algorithm: Some(SMALL),
-    };
+    let options = Options { forced: SMALL };
     for (name, shape, values) in states {
         store.write(name, *shape, values)?;
     }

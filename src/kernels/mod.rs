@@ -7,12 +7,15 @@ pub mod adam;
 pub mod chain;
 pub mod conv2d;
 pub mod elementwise;
+mod family;
 pub mod layout;
 pub mod matmul;
 pub mod multiply_add;
 pub mod random;
 pub mod ray_transform;
 pub mod reduce;
+
+pub use family::{Family, Forced};
 
 use crate::gpu::Trust;
 use crate::shader::{Params, Variant};

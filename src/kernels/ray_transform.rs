@@ -2,10 +2,13 @@
 //! and its exact transpose: all as gathers, one thread for each ray or for one or four pixels, no
 //! atomics.
 
-use super::{Capabilities, Launch, Lowered, Slot};
+mod reading;
+
+use super::{Launch, Lowered, Slot};
 use crate::gpu::Trust;
 use crate::shader::{Variant, params};
 use crate::shape::ParallelBeam;
+pub use reading::{RayMap, RayProblem, Reading};
 use std::sync::Arc;
 
 params! {
@@ -28,31 +31,6 @@ params! {
         pub pad0: u32,
         pub pad1: u32,
         pub pad2: u32,
-    }
-}
-
-/// How the kernels read images and sinograms.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reading {
-    /// From a storage buffer.
-    Storage,
-    /// From uniform bindings of at most `limit` elements (a multiple of 64), a dispatch for each;
-    /// where not even one row or view fits, from storage. A thread works on four pixels, which
-    /// share the load of a view, or on four lines of its ray, which share a loop's turn.
-    Uniform {
-        /// Elements.
-        limit: usize,
-    },
-}
-
-impl Reading {
-    /// What suits the adapter. On a processor a load from a storage buffer is a loop over the lanes
-    /// and costs ten times one from a uniform buffer, of which WebGPU grants 64 KiB.
-    pub fn default_for(capabilities: Capabilities) -> Self {
-        match capabilities.software {
-            true => Reading::Uniform { limit: 16_384 },
-            false => Reading::Storage,
-        }
     }
 }
 

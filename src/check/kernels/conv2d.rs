@@ -3,7 +3,7 @@
 use crate::check::Check;
 use crate::check::harness::{Case, Problem, close, exact, wide};
 use crate::kernels::chain::{Chain, Source, Stage};
-use crate::kernels::conv2d::{self, Algorithm, Tile, WeightTile};
+use crate::kernels::conv2d::{self, ImageAlgorithm, Tile, WeightAlgorithm, WeightTile};
 use crate::kernels::{Capabilities, Lowered, Slot};
 use crate::reference::elementwise::{Binary, Unary};
 use crate::reference::{Twin, conv2d as twin, layout};
@@ -12,12 +12,15 @@ use crate::shape::{Padding, Shape, Window};
 /// Size and stride.
 type WindowSize = (usize, usize);
 
+/// For images and for weight gradients.
+type Pair = (ImageAlgorithm, WeightAlgorithm);
+
 /// What an algorithm is tried with. A tiled kernel is compiled anew for every window, and for the
 /// weight gradient for every shape, so it gets fewer of both; the large tiles, which take seconds
 /// to compile on a software adapter, get one.
 struct Trial {
     name: &'static str,
-    algorithm: Algorithm,
+    algorithm: Pair,
     windows: &'static [WindowSize],
     shapes: &'static [(Shape, usize)],
     paddings: &'static [Padding],
@@ -44,13 +47,13 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
                 texture,
             },
         };
-        Algorithm::Tiled(tile, weight)
+        (ImageAlgorithm::Tiled(tile), WeightAlgorithm::Tiled(weight))
     };
     let lanes = capabilities.subgroup.filter(|s| (4..=64).contains(s));
     let mut trials = vec![
         Trial {
             name: "readable",
-            algorithm: Algorithm::Readable,
+            algorithm: (ImageAlgorithm::Readable, WeightAlgorithm::Readable),
             windows: &[
                 (1, 1),
                 (3, 1),
@@ -87,7 +90,10 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
         },
         Trial {
             name: "default",
-            algorithm: Algorithm::default_for(capabilities),
+            algorithm: (
+                ImageAlgorithm::Tiled(Tile::default_for(capabilities)),
+                WeightAlgorithm::Tiled(WeightTile::default_for(capabilities)),
+            ),
             windows: &[(3, 1)],
             shapes: SHAPES.split_at(6).0.split_at(5).1,
             paddings: &[Padding::Replicate],
@@ -197,7 +203,7 @@ fn epilogue(output: Shape) -> Chain {
 
 fn case(
     kind: Kind,
-    algorithm: Algorithm,
+    (images, weights): Pair,
     (xs, channels): (Shape, usize),
     window: Window,
     fused: bool,
@@ -215,9 +221,9 @@ fn case(
         Chain::none()
     };
     let lowered = match kind {
-        Kind::Forward => conv2d::forward(xs, ws, window, &chain, algorithm),
-        Kind::Input => conv2d::input_gradient(ys, ws, window, xs, &chain, algorithm),
-        Kind::Weight => conv2d::weight_gradient(xs, ys, window, algorithm),
+        Kind::Forward => conv2d::forward(xs, ws, window, &chain, images),
+        Kind::Input => conv2d::input_gradient(ys, ws, window, xs, &chain, images),
+        Kind::Weight => conv2d::weight_gradient(xs, ys, window, weights),
     };
     let Window {
         size,
@@ -295,17 +301,12 @@ fn pack((outputs, inputs, size): (usize, usize, usize)) -> Case {
         subgroup: None,
         texture: false,
     };
-    let weight = WeightTile::Columns {
-        outputs: 1,
-        inputs: 1,
-        texture: false,
-    };
     let lowered = conv2d::forward(
         Shape::new(1, inputs, 8, 8),
         ws,
         window(size, 1, Padding::Zero),
         &Chain::none(),
-        Algorithm::Tiled(tile, weight),
+        ImageAlgorithm::Tiled(tile),
     );
     let packing = Lowered {
         launches: lowered

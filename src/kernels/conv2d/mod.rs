@@ -5,6 +5,7 @@
 //! kernel transposed and turned; for paddings that read the image more than once at its border it
 //! is computed on the padded domain and folded back.
 
+mod algorithm;
 mod exchange;
 mod row;
 mod tile;
@@ -13,10 +14,11 @@ mod weight_lanes;
 mod weight_tile;
 
 use super::chain::{Chain, OPERANDS};
-use super::{Capabilities, Launch, Lowered, Slot};
+use super::{Launch, Lowered, Slot};
 use crate::gpu::Trust;
 use crate::shader::{Variant, params};
 use crate::shape::{Padding, Shape, Window};
+pub use algorithm::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
 pub use tile::Tile;
 pub use weight_tile::WeightTile;
 
@@ -46,25 +48,6 @@ params! {
         pub taps: u32,
         /// Elements of the packed kernel.
         pub elements: u32,
-    }
-}
-
-/// How a convolution is computed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Algorithm {
-    /// One thread for each output, loop for loop.
-    Readable,
-    /// Register tiles; the pair is for images and for weight gradients.
-    Tiled(Tile, WeightTile),
-}
-
-impl Algorithm {
-    /// What is right for most adapters of this kind; the tuner may know better.
-    pub fn default_for(capabilities: Capabilities) -> Self {
-        Algorithm::Tiled(
-            Tile::default_for(capabilities),
-            WeightTile::default_for(capabilities),
-        )
     }
 }
 
@@ -117,13 +100,19 @@ fn flops(output: Shape, kernel: Shape) -> u64 {
 }
 
 /// `chain(conv2d(x, w))`: inputs are `x`, `w`, then the chain's operands.
-pub fn forward(x: Shape, w: Shape, window: Window, chain: &Chain, algorithm: Algorithm) -> Lowered {
+pub fn forward(
+    x: Shape,
+    w: Shape,
+    window: Window,
+    chain: &Chain,
+    algorithm: ImageAlgorithm,
+) -> Lowered {
     let output = window.output(x, w.n());
     let flops = flops(output, w);
     let bytes = x.bytes() + w.bytes() + output.bytes() + chain.bytes();
     let origin = -(window.radius() as i32);
     match algorithm {
-        Algorithm::Tiled(tile, _) => {
+        ImageAlgorithm::Tiled(tile) => {
             let tile = tile.fitted(w.n());
             let mut lowered = Lowered::default();
             let packed = pack(w, w.n(), w.c(), false, tile, &mut lowered);
@@ -141,7 +130,7 @@ pub fn forward(x: Shape, w: Shape, window: Window, chain: &Chain, algorithm: Alg
             lowered.launches.push(launch.work(flops, bytes));
             lowered
         }
-        Algorithm::Readable => {
+        ImageAlgorithm::Readable => {
             let bindings = vec![
                 ("x", Slot::Input(0)),
                 ("kernel", Slot::Input(1)),
@@ -167,12 +156,12 @@ pub fn input_gradient(
     window: Window,
     x: Shape,
     chain: &Chain,
-    algorithm: Algorithm,
+    algorithm: ImageAlgorithm,
 ) -> Lowered {
     let flops = flops(dy, w);
     let bytes = x.bytes() + w.bytes() + dy.bytes() + chain.bytes();
     match algorithm {
-        Algorithm::Tiled(tile, _) if window.stride == 1 => {
+        ImageAlgorithm::Tiled(tile) if window.stride == 1 => {
             let r = window.radius() as i32;
             let tile = tile.fitted(w.c());
             let mut lowered = Lowered::default();
@@ -237,12 +226,12 @@ pub fn input_gradient(
 }
 
 /// `conv2d_weight_gradient(x, dy)`.
-pub fn weight_gradient(x: Shape, dy: Shape, window: Window, algorithm: Algorithm) -> Lowered {
+pub fn weight_gradient(x: Shape, dy: Shape, window: Window, algorithm: WeightAlgorithm) -> Lowered {
     let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
     let flops = flops(dy, kernel);
     let bytes = x.bytes() + dy.bytes() + kernel.bytes();
     match algorithm {
-        Algorithm::Tiled(_, tile) if window.stride == 1 && window.size <= 5 => {
+        WeightAlgorithm::Tiled(tile) if window.stride == 1 && window.size <= 5 => {
             tile.lower(x, dy, window, flops, bytes)
         }
         _ => {

@@ -2,14 +2,13 @@
 
 use super::super::op::{Node, Op};
 use super::super::record::{Tape, Var};
+use super::choices::Choices;
 use super::fuse::{self, Task};
 use super::join::{self, Joins};
 use super::memory::{self, Assignment, Need};
 use super::textures::Textures;
 use super::{Memory, Options, Store, lower};
 use crate::error::{Error, Result};
-use crate::kernels::conv2d::Algorithm;
-use crate::kernels::ray_transform::Reading;
 use crate::kernels::{Capabilities, Lowered};
 use std::collections::HashMap;
 
@@ -55,12 +54,9 @@ impl Draft {
         let tasks = fuse::tasks(&nodes, &outputs, &is_view);
         let live = fuse::live(&nodes, &outputs);
         let joins = join::join(&nodes, &live, &outputs, &mut owner);
-        let algorithm = options
-            .algorithm
-            .unwrap_or_else(|| Algorithm::default_for(capabilities));
-        let reading = Reading::default_for(capabilities);
+        let mut choices = Choices::new(capabilities, options);
         let lowered: Vec<Lowered> = (tasks.iter())
-            .map(|t| lower::lower(t, &nodes, &joins, algorithm, reading))
+            .map(|t| lower::lower(t, &nodes, &joins, &mut choices))
             .collect();
         let task_of = tasks.iter().enumerate().map(|(t, task)| (task.output, t));
         let mut draft = Draft {

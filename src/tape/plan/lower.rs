@@ -1,21 +1,18 @@
 //! From tasks to kernels.
 
 use super::super::op::{Node, Op};
+use super::choices::Choices;
 use super::fuse::Task;
 use super::join::Joins;
-use crate::kernels::conv2d::{self, Algorithm};
-use crate::kernels::ray_transform::Reading;
+use crate::kernels::conv2d::{self, Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
+use crate::kernels::ray_transform::{RayMap, RayProblem, Reading};
 use crate::kernels::reduce::{self, Reduction};
-use crate::kernels::{Lowered, adam, elementwise, layout, matmul, random, ray_transform};
+use crate::kernels::{Family, Lowered, adam, elementwise, layout, matmul, random};
+use crate::shape::{ParallelBeam, Shape, Window};
+use std::sync::Arc;
 
 /// The dispatches of one task.
-pub(super) fn lower(
-    task: &Task,
-    nodes: &[Node],
-    joins: &Joins,
-    algorithm: Algorithm,
-    reading: Reading,
-) -> Lowered {
+pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, choices: &mut Choices) -> Lowered {
     let output = nodes[task.output].shape;
     let Some(root) = task.root else {
         return elementwise::evaluate(&task.chain, output);
@@ -23,12 +20,28 @@ pub(super) fn lower(
     let node = &nodes[root];
     let input = |k: usize| nodes[node.inputs[k]].shape;
     match &node.op {
-        Op::Conv2d(window) => conv2d::forward(input(0), input(1), *window, &task.chain, algorithm),
+        Op::Conv2d(window) => {
+            let algorithm = choices.choose::<ImageAlgorithm>(&image_problem(
+                false,
+                input(0),
+                input(1),
+                *window,
+            ));
+            conv2d::forward(input(0), input(1), *window, &task.chain, algorithm)
+        }
         Op::Conv2dInputGradient(window) => {
-            conv2d::input_gradient(input(0), input(1), *window, output, &task.chain, algorithm)
+            let (dy, w, x) = (input(0), input(1), output);
+            let algorithm = choices.choose::<ImageAlgorithm>(&image_problem(true, x, w, *window));
+            conv2d::input_gradient(dy, w, *window, x, &task.chain, algorithm)
         }
         Op::Conv2dWeightGradient(window) => {
-            conv2d::weight_gradient(input(0), input(1), *window, algorithm)
+            let (x, dy) = (input(0), input(1));
+            let algorithm = choices.choose::<WeightAlgorithm>(&Convolution {
+                x,
+                outputs: dy.c(),
+                window: *window,
+            });
+            conv2d::weight_gradient(x, dy, *window, algorithm)
         }
         Op::Sum => reduce::reduce(Reduction::Sum, input(0), output),
         Op::Max => reduce::reduce(Reduction::Max, input(0), output),
@@ -48,11 +61,11 @@ pub(super) fn lower(
             layout::concat(&parts, output, *axis, in_place)
         }
         Op::Symmetry(g) => layout::symmetry(input(0), output, *g),
-        Op::RayForward(beam) => ray_transform::forward(beam, output.n(), reading),
-        Op::RayAdjoint(beam) => ray_transform::adjoint(beam, output.n(), reading),
-        Op::RayBackproject(beam) => ray_transform::backproject(beam, output.n(), reading),
+        Op::RayForward(beam) => ray(RayMap::Forward, beam, output, choices),
+        Op::RayAdjoint(beam) => ray(RayMap::Adjoint, beam, output, choices),
+        Op::RayBackproject(beam) => ray(RayMap::Backproject, beam, output, choices),
         Op::RayBackprojectTranspose(beam) => {
-            ray_transform::backproject_transpose(beam, output.n(), reading)
+            ray(RayMap::BackprojectTranspose, beam, output, choices)
         }
         Op::Assign => layout::assign(output),
         Op::Random {
@@ -65,4 +78,24 @@ pub(super) fn lower(
             unreachable!("{} is no root", node.op.name())
         }
     }
+}
+
+fn image_problem(transposed: bool, x: Shape, w: Shape, window: Window) -> ImageProblem {
+    ImageProblem {
+        transposed,
+        convolution: Convolution {
+            x,
+            outputs: w.n(),
+            window,
+        },
+    }
+}
+
+fn ray(map: RayMap, beam: &Arc<ParallelBeam>, output: Shape, choices: &mut Choices) -> Lowered {
+    let problem = RayProblem {
+        map,
+        beam: beam.clone(),
+        n: output.n(),
+    };
+    choices.choose::<Reading>(&problem).lower(&problem)
 }

@@ -2,6 +2,7 @@
 //! allocation.
 
 mod builder;
+mod choices;
 mod draft;
 mod fuse;
 mod join;
@@ -13,8 +14,7 @@ mod textures;
 use super::record::{Tape, Var};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Pending, Pipeline, Texture};
-use crate::kernels::Capabilities;
-use crate::kernels::conv2d::Algorithm;
+use crate::kernels::{Capabilities, Forced};
 use crate::shape::Shape;
 use builder::Builder;
 use draft::{Draft, check_updates};
@@ -25,8 +25,8 @@ pub use store::Store;
 /// How a tape is compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Options {
-    /// The convolution's algorithm; by default what suits the adapter.
-    pub algorithm: Option<Algorithm>,
+    /// Algorithms to use whatever suits the adapter.
+    pub forced: Forced,
 }
 
 /// Bytes that a plan takes.

@@ -1,0 +1,258 @@
+//! The algorithms of a convolution's three maps, and the problems that they are chosen for.
+
+use super::{Tile, WeightTile, forward, input_gradient, weight_gradient};
+use crate::kernels::chain::Chain;
+use crate::kernels::family::rounded;
+use crate::kernels::{Capabilities, Family, Forced, Lowered};
+use crate::shape::{Shape, Window};
+use std::fmt;
+
+/// A convolution: what the choice of an algorithm depends on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Convolution {
+    /// The image, N C H W.
+    pub x: Shape,
+    /// Output channels.
+    pub outputs: usize,
+    /// Size, stride and padding.
+    pub window: Window,
+}
+
+impl Convolution {
+    /// The kernel's shape.
+    pub fn w(&self) -> Shape {
+        let size = self.window.size;
+        Shape::new(self.outputs, self.x.c(), size, size)
+    }
+
+    /// The output's shape.
+    pub fn y(&self) -> Shape {
+        self.window.output(self.x, self.outputs)
+    }
+
+    /// Multiply-adds count two.
+    fn flops(&self) -> u64 {
+        super::flops(self.y(), self.w())
+    }
+
+    /// With N, H and W rounded up; the width stays a multiple of 4 or none.
+    fn representative(&self) -> Self {
+        let [n, c, h, w] = self.x.0;
+        let x = Shape::new(n.next_power_of_two(), c, h.next_power_of_two(), rounded(w));
+        Convolution { x, ..*self }
+    }
+}
+
+impl fmt::Display for Convolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Window {
+            size,
+            stride,
+            padding,
+        } = self.window;
+        let [n, c, h, w] = self.x.0;
+        let padding = format!("{padding:?}").to_lowercase();
+        write!(f, "{c}-{} {size}x{size} {padding}", self.outputs)?;
+        if stride > 1 {
+            write!(f, " stride {stride}")?;
+        }
+        write!(f, " on {n}x{h}x{w}")
+    }
+}
+
+/// A convolution or its transpose in the image.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ImageProblem {
+    /// The transpose.
+    pub transposed: bool,
+    /// The convolution.
+    pub convolution: Convolution,
+}
+
+impl fmt::Display for ImageProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.transposed {
+            true => "input gradient ",
+            false => "forward ",
+        })?;
+        self.convolution.fmt(f)
+    }
+}
+
+/// How a convolution or its input gradient is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ImageAlgorithm {
+    /// One thread for each output, loop for loop.
+    Readable,
+    /// Register tiles. Input gradients with a stride are read out loop for loop.
+    Tiled(Tile),
+}
+
+/// How a convolution's weight gradient is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum WeightAlgorithm {
+    /// One workgroup for each weight, loop for loop.
+    Readable,
+    /// Register tiles. Windows with a stride or wider than 5 go loop for loop.
+    Tiled(WeightTile),
+}
+
+impl fmt::Display for ImageAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ImageAlgorithm::Readable => f.write_str("readable"),
+            ImageAlgorithm::Tiled(tile) => tile.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for WeightAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WeightAlgorithm::Readable => f.write_str("readable"),
+            WeightAlgorithm::Tiled(tile) => tile.fmt(f),
+        }
+    }
+}
+
+/// Operations beyond which the readable kernels are not tried: they lose, and take seconds.
+const SMALL: u64 = 200_000_000;
+
+/// Channels and rows of the tiles that are tried.
+const TILES: [(u32, u32); 8] = [
+    (16, 4),
+    (8, 4),
+    (8, 2),
+    (4, 4),
+    (16, 2),
+    (4, 8),
+    (8, 8),
+    (4, 2),
+];
+
+impl Family for ImageAlgorithm {
+    type Problem = ImageProblem;
+
+    const NAME: &'static str = "conv2d";
+
+    fn default_for(capabilities: Capabilities, problem: &ImageProblem) -> Self {
+        if problem.transposed && problem.convolution.window.stride > 1 {
+            return ImageAlgorithm::Readable;
+        }
+        ImageAlgorithm::Tiled(Tile::default_for(capabilities))
+    }
+
+    fn alternatives(capabilities: Capabilities, problem: &ImageProblem) -> Vec<Self> {
+        if problem.transposed && problem.convolution.window.stride > 1 {
+            return Vec::new();
+        }
+        let subgroup = Tile::default_for(capabilities).subgroup;
+        let ways = subgroup.map(Some).into_iter().chain([None]);
+        let tiles = ways.flat_map(|subgroup| {
+            TILES.map(|(channels, rows)| Tile {
+                channels,
+                rows,
+                subgroup,
+                texture: capabilities.software,
+            })
+        });
+        let readable = (problem.convolution.flops() <= SMALL).then_some(ImageAlgorithm::Readable);
+        tiles.map(ImageAlgorithm::Tiled).chain(readable).collect()
+    }
+
+    fn forced(forced: &Forced) -> Option<Self> {
+        forced.images
+    }
+
+    fn lower(self, problem: &ImageProblem) -> Lowered {
+        let c = &problem.convolution;
+        let chain = Chain::none();
+        match problem.transposed {
+            true => input_gradient(c.y(), c.w(), c.window, c.x, &chain, self),
+            false => forward(c.x, c.w(), c.window, &chain, self),
+        }
+    }
+
+    fn representative(problem: &ImageProblem) -> ImageProblem {
+        ImageProblem {
+            convolution: problem.convolution.representative(),
+            ..*problem
+        }
+    }
+
+    fn inputs(problem: &ImageProblem) -> Vec<Shape> {
+        let c = &problem.convolution;
+        vec![if problem.transposed { c.y() } else { c.x }, c.w()]
+    }
+
+    fn output(problem: &ImageProblem) -> Shape {
+        let c = &problem.convolution;
+        if problem.transposed { c.x } else { c.y() }
+    }
+}
+
+/// Output and input channels of the column tiles that are tried.
+const COLUMNS: [(u32, u32); 5] = [(8, 2), (4, 2), (8, 1), (4, 4), (4, 1)];
+/// Input channels and rows of the lane tiles that are tried.
+const LANES: [(u32, u32); 5] = [(16, 4), (8, 4), (16, 2), (8, 8), (4, 4)];
+
+impl Family for WeightAlgorithm {
+    type Problem = Convolution;
+
+    const NAME: &'static str = "conv2d weight gradient";
+
+    fn default_for(capabilities: Capabilities, problem: &Convolution) -> Self {
+        match tileable(problem) {
+            true => WeightAlgorithm::Tiled(WeightTile::default_for(capabilities)),
+            false => WeightAlgorithm::Readable,
+        }
+    }
+
+    fn alternatives(capabilities: Capabilities, problem: &Convolution) -> Vec<Self> {
+        if !tileable(problem) {
+            return Vec::new();
+        }
+        let mut tiles = Vec::new();
+        if let WeightTile::Lanes { lanes, texture, .. } = WeightTile::default_for(capabilities) {
+            tiles.extend(LANES.map(|(inputs, rows)| WeightTile::Lanes {
+                lanes,
+                inputs,
+                rows,
+                texture,
+            }));
+        }
+        tiles.extend(COLUMNS.map(|(outputs, inputs)| WeightTile::Columns {
+            outputs,
+            inputs,
+            texture: capabilities.software,
+        }));
+        let readable = (problem.flops() <= SMALL).then_some(WeightAlgorithm::Readable);
+        let tiles = tiles.into_iter().map(WeightAlgorithm::Tiled);
+        tiles.chain(readable).collect()
+    }
+
+    fn forced(forced: &Forced) -> Option<Self> {
+        forced.weights
+    }
+
+    fn lower(self, problem: &Convolution) -> Lowered {
+        weight_gradient(problem.x, problem.y(), problem.window, self)
+    }
+
+    fn representative(problem: &Convolution) -> Convolution {
+        problem.representative()
+    }
+
+    fn inputs(problem: &Convolution) -> Vec<Shape> {
+        vec![problem.x, problem.y()]
+    }
+
+    fn output(problem: &Convolution) -> Shape {
+        problem.w()
+    }
+}
+
+/// Whether the tiled weight gradients take the window.
+fn tileable(problem: &Convolution) -> bool {
+    problem.window.stride == 1 && problem.window.size <= 5
+}
