@@ -1,12 +1,14 @@
 // Cross-correlation in register tiles: each thread computes ROWS rows of 4 neighbouring pixels for
 // CHANNELS output channels; all threads of a workgroup share the block of output channels, so that a
-// subgroup can load its weights together. With QUAD_ROWS, the image's rows are multiples of 4 and
+// subgroup can load its weights together. A turn of the loop takes TURN input channels and WEIGHTS
+// packed weights: one channel for a dense convolution, a field for a symmetric one, whose thread
+// accumulates in the Fourier domain of the group. With QUAD_ROWS, the image's rows are multiples of 4 and
 // read by vec4; with QUADS, the result's are and are written so. With TEXTURE, x and packed are
 // read through textures.
 //
 // params: extents; origin is the input row and column of the first tap of output 0.
 // x: image, N C H W.
-// packed: kernel as conv/pack.wgsl leaves it.
+// packed: kernel as conv/pack.wgsl leaves it, or for a symmetric convolution conv/change.wgsl.
 // result: N O OH OW.
 // operand0, operand1, operand2, operand3: operands of the fused chain, which broadcast (generated).
 // Twin: reference::conv2d::forward
@@ -94,9 +96,9 @@ fn main(
     let item = strip.n * params.c * params.h * params.w;
     let top = i32(strip.y * STRIDE) + params.origin;
 #import generated/declare
-    for (var c = 0u; c < params.c; c++) {
+    for (var c = 0u; c < params.c; c += TURN) {
         let plane = c * params.h * params.w;
-        let weights = (block * params.c + c) * SIZE * SIZE * CHANNELS / 4u;
+        let weights = (block * (params.c / TURN) + c / TURN) * (WEIGHTS / 4u);
 #import generated/accumulate
     }
 #import generated/collect

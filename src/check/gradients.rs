@@ -4,6 +4,7 @@
 use super::harness::{Noise, wide};
 use super::{Check, Measure};
 use crate::error::Result;
+use crate::group::{FieldKind, Group, KernelBasis, Representation, SymmetricConv};
 use crate::shape::{GridSymmetry, Padding, ParallelBeam, Shape, Window};
 use crate::tape::gradcheck::gradient_error;
 use crate::tape::reference::Feeds;
@@ -240,6 +241,40 @@ fn graphs() -> Vec<(String, Record)> {
                 }),
             );
         }
+    }
+    for padding in Padding::ALL {
+        let c4 = Group::cyclic(4);
+        let regular = Representation::Regular;
+        let basis = KernelBasis::complete(c4, &regular, &regular, 3).expect("C4 is on the grid");
+        let kind = FieldKind::Regular;
+        let conv = SymmetricConv::new(c4, kind, kind, basis, padding).expect("its own basis");
+        let conv = Arc::new(conv);
+        let (xs, ws) = (Shape::new(2, 4, 3, 4), Shape::new(1, 2, 1, 36));
+        let ys = conv.window().output(xs, 8);
+        let name = |op: &str| format!("{op}/{padding:?}").to_lowercase();
+        let layer = conv.clone();
+        add(
+            name("symmetric_conv"),
+            Box::new(move |g| {
+                let (x, w) = (g.input(xs), g.input(ws));
+                g.tape.symmetric_conv(x, w, &layer)
+            }),
+        );
+        let layer = conv.clone();
+        add(
+            name("symmetric_conv_input_gradient"),
+            Box::new(move |g| {
+                let (dy, w) = (g.input(ys), g.input(ws));
+                g.tape.symmetric_conv_input_gradient(dy, w, &layer, xs)
+            }),
+        );
+        add(
+            name("symmetric_conv_weight_gradient"),
+            Box::new(move |g| {
+                let (x, dy) = (g.input(xs), g.input(ys));
+                g.tape.symmetric_conv_weight_gradient(x, dy, &conv, ws)
+            }),
+        );
     }
     for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
         let turned = |h, w, t| if t { (w, h) } else { (h, w) };

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::group::Group;
 use crate::kernels::Forced;
 use crate::kernels::conv2d::{ImageAlgorithm, Tile, WeightAlgorithm, WeightTile};
+use crate::kernels::symmetric_conv::{SymmetricAlgorithm, SymmetricTile, SymmetricWeightAlgorithm};
 use crate::losses::half_mean_squared_error;
 use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
 use crate::nn::Parameters;
@@ -111,6 +112,19 @@ const SMALL: Forced = Forced {
         inputs: 1,
         texture: true,
     })),
+    symmetric: Some(SymmetricAlgorithm::Fourier(SymmetricTile {
+        channels: 8,
+        accumulators: 8,
+        subgroup: None,
+        texture: true,
+    })),
+    symmetric_weights: Some(SymmetricWeightAlgorithm::Expanded(WeightAlgorithm::Tiled(
+        WeightTile::Columns {
+            outputs: 2,
+            inputs: 1,
+            texture: true,
+        },
+    ))),
     reading: None,
 };
 

@@ -33,6 +33,7 @@ mod kernel_basis;
 mod planar;
 mod representation;
 mod subgroup;
+mod symmetric;
 #[cfg(test)]
 mod testing;
 
@@ -43,3 +44,4 @@ pub use kernel_basis::KernelBasis;
 pub use planar::Group;
 pub use representation::Representation;
 pub use subgroup::Subgroup;
+pub use symmetric::{Butterfly, FieldKind, Load, Sum, SymmetricConv, SymmetricTable, Term};

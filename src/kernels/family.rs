@@ -2,6 +2,7 @@
 
 use super::conv2d::{ImageAlgorithm, WeightAlgorithm};
 use super::ray_transform::Reading;
+use super::symmetric_conv::{SymmetricAlgorithm, SymmetricWeightAlgorithm};
 use super::{Capabilities, Lowered};
 use crate::shape::Shape;
 use std::fmt::{Debug, Display};
@@ -63,6 +64,10 @@ pub struct Forced {
     pub images: Option<ImageAlgorithm>,
     /// For weight gradients.
     pub weights: Option<WeightAlgorithm>,
+    /// For symmetric convolutions and their input gradients.
+    pub symmetric: Option<SymmetricAlgorithm>,
+    /// For the weight gradients of symmetric convolutions.
+    pub symmetric_weights: Option<SymmetricWeightAlgorithm>,
     /// For ray transforms.
     pub reading: Option<Reading>,
 }

@@ -14,6 +14,7 @@ pub mod multiply_add;
 pub mod random;
 pub mod ray_transform;
 pub mod reduce;
+pub mod symmetric_conv;
 
 pub use family::{Family, Forced};
 
@@ -119,6 +120,34 @@ pub struct Lowered {
     pub launches: Vec<Launch>,
     /// Bytes of each temporary buffer.
     pub scratch: Vec<u64>,
+}
+
+impl Lowered {
+    /// With another slot in the place of each.
+    pub(crate) fn map_slots(mut self, map: impl Fn(Slot) -> Slot) -> Self {
+        fn mapped(slot: Slot, map: &impl Fn(Slot) -> Slot) -> Slot {
+            match slot {
+                Slot::Texture(source) => Slot::Texture(Box::new(mapped(*source, map))),
+                other => map(other),
+            }
+        }
+        let bindings = self.launches.iter_mut().flat_map(|l| &mut l.bindings);
+        for (_, slot) in bindings {
+            *slot = mapped(slot.clone(), &map);
+        }
+        self
+    }
+
+    /// With the output of `bytes` bytes in scratch memory, for another kernel to read; and where.
+    pub(crate) fn into_scratch(self, bytes: u64) -> (Self, Slot) {
+        let result = Slot::Scratch(self.scratch.len());
+        let mut lowered = self.map_slots(|slot| match slot {
+            Slot::Output => result.clone(),
+            other => other,
+        });
+        lowered.scratch.push(bytes);
+        (lowered, result)
+    }
 }
 
 impl From<Launch> for Lowered {

@@ -3,7 +3,7 @@
 
 use super::parameters::{Bound, Initial, ParameterId, Parameters};
 use crate::error::{Error, Result};
-use crate::group::{Group, KernelBasis, Representation};
+use crate::group::{FieldKind, Group, KernelBasis, Representation, SymmetricConv};
 use crate::shape::{Padding, Shape, Window};
 use crate::tape::{Tape, Var};
 use std::sync::Arc;
@@ -71,7 +71,8 @@ pub struct ConvolutionConfig {
 /// bias for each output field.
 ///
 /// Trained are the coefficients of a basis of such kernels, `output fields x input fields x basis
-/// elements`; the kernel is expanded on the GPU by one small matrix product.
+/// elements`. Where it can be, the layer is one symmetric convolution, which works with the
+/// coefficients themselves; else the kernel is expanded on the GPU by one small matrix product.
 #[derive(Clone, Debug)]
 pub struct GroupConvolution {
     weight: ParameterId,
@@ -84,6 +85,9 @@ pub struct GroupConvolution {
     /// Elements, flat: basis, out, in, row, column; `None` where the kernel is free.
     basis: Option<Arc<[f32]>>,
     elements: usize,
+    /// The layer as one operation that needs no expanded kernel, where the group maps the pixel
+    /// grid to itself and the fields are trivial and regular.
+    symmetric: Option<Arc<SymmetricConv>>,
 }
 
 impl GroupConvolution {
@@ -129,6 +133,17 @@ impl GroupConvolution {
         } else {
             Initial::Normal { variance }
         };
+        let kinds = (
+            FieldKind::of(&input.representation),
+            FieldKind::of(&output.representation),
+        );
+        let symmetric = match kinds {
+            (Some(from), Some(to)) if group.order() > 1 && group.on_grid() => {
+                let conv = SymmetricConv::new(*group, from, to, basis.clone(), *padding)?;
+                Some(Arc::new(conv))
+            }
+            _ => None,
+        };
         let free = group.order() == 1 && config.basis == BasisKind::Complete;
         let weight = parameters.add(
             format!("{name}.weight"),
@@ -150,6 +165,7 @@ impl GroupConvolution {
             window: Window::same(*size, *padding),
             basis: (!free).then(|| basis.elements().iter().map(|&e| e as f32).collect()),
             elements,
+            symmetric,
         })
     }
 
@@ -199,9 +215,14 @@ impl GroupConvolution {
     /// # Errors
     /// [`Error::Shape`] if the channels do not fit.
     pub fn forward(&self, tape: &mut Tape, bound: &Bound, x: Var) -> Result<Var> {
-        let kernel = self.kernel(tape, bound)?;
+        let y = match &self.symmetric {
+            Some(conv) => tape.symmetric_conv(x, bound.get(self.weight), conv)?,
+            None => {
+                let kernel = self.kernel(tape, bound)?;
+                tape.conv2d(x, kernel, self.window)?
+            }
+        };
         let bias = self.channel_bias(tape, bound)?;
-        let y = tape.conv2d(x, kernel, self.window)?;
         tape.add(y, bias)
     }
 

@@ -18,6 +18,7 @@ pub mod multiply_add;
 pub mod random;
 pub mod ray_transform;
 pub mod reduce;
+pub mod symmetric_conv;
 pub mod warp;
 
 use crate::shape::Shape;

@@ -31,10 +31,12 @@ macro_rules! sources {
 #[rustfmt::skip]
 static SOURCES: &[Source] = sources![
     "bench/multiply_add.wgsl",
+    "conv/change.wgsl",
     "conv/fold.wgsl",
     "conv/forward.wgsl",
     "conv/input_gradient.wgsl",
     "conv/pack.wgsl",
+    "conv/symmetric_weight_gradient.wgsl",
     "conv/tiled.wgsl",
     "conv/weight_gradient.wgsl",
     "conv/weight_gradient_columns.wgsl",

@@ -1,5 +1,6 @@
 //! The closed set of operations that a tape records.
 
+use crate::group::SymmetricConv;
 pub use crate::kernels::adam::AdamConstants;
 pub use crate::kernels::random::Distribution;
 pub use crate::reference::elementwise::{Binary, Unary};
@@ -32,6 +33,12 @@ pub enum Op {
     Conv2dInputGradient(Window),
     /// Transpose of [`Op::Conv2d`] in `w`: inputs `x` and `dy`.
     Conv2dWeightGradient(Window),
+    /// Convolution with kernels from a basis: inputs `x` (N C H W) and `w` (1 FO FI B).
+    SymmetricConv(Arc<SymmetricConv>),
+    /// Transpose of [`Op::SymmetricConv`] in `x`: inputs `dy` and `w`.
+    SymmetricConvInputGradient(Arc<SymmetricConv>),
+    /// Transpose of [`Op::SymmetricConv`] in `w`: inputs `x` and `dy`.
+    SymmetricConvWeightGradient(Arc<SymmetricConv>),
     /// Matrix product over the last two axes; the first two broadcast.
     MatMul {
         /// The first factor enters transposed.
@@ -106,6 +113,9 @@ impl Op {
             Op::Conv2d(_) => "conv2d",
             Op::Conv2dInputGradient(_) => "conv2d_input_gradient",
             Op::Conv2dWeightGradient(_) => "conv2d_weight_gradient",
+            Op::SymmetricConv(_) => "symmetric_conv",
+            Op::SymmetricConvInputGradient(_) => "symmetric_conv_input_gradient",
+            Op::SymmetricConvWeightGradient(_) => "symmetric_conv_weight_gradient",
             Op::MatMul { .. } => "matmul",
             Op::Reshape => "reshape",
             Op::Transpose(_) => "transpose",

@@ -5,6 +5,8 @@
 use super::op::{Distribution, Node, Op};
 use super::record::{Tape, Var};
 use crate::error::{Error, Result};
+use crate::group::SymmetricConv;
+use crate::reference::symmetric_conv::{self, Basis};
 use crate::reference::{adam, conv2d, layout, matmul, random, ray_transform, reduce};
 use crate::shape::Shape;
 use std::collections::HashMap;
@@ -39,6 +41,17 @@ pub fn evaluate(tape: &Tape, feeds: &mut Feeds, outputs: &[Var]) -> Result<Vec<V
     Ok(outputs.iter().map(|v| values[v.index()].clone()).collect())
 }
 
+/// The layer as its twin takes it.
+pub fn basis(conv: &SymmetricConv) -> Basis<'_> {
+    let [_, outputs, inputs, ..] = conv.basis().shape();
+    Basis {
+        elements: conv.basis().elements(),
+        outputs,
+        inputs,
+        window: conv.window(),
+    }
+}
+
 fn value(nodes: &[Node], node: &Node, values: &[Vec<f64>], feeds: &mut Feeds) -> Result<Vec<f64>> {
     let x = |k: usize| values[node.inputs[k]].as_slice();
     let shape = |k: usize| nodes[node.inputs[k]].shape;
@@ -69,6 +82,18 @@ fn value(nodes: &[Node], node: &Node, values: &[Vec<f64>], feeds: &mut Feeds) ->
         }
         Op::Conv2dWeightGradient(window) => {
             conv2d::weight_gradient(x(0), shape(0), x(1), shape(1), node.shape, *window).value
+        }
+        Op::SymmetricConv(conv) => {
+            symmetric_conv::forward(basis(conv), x(0), shape(0), x(1), shape(1)).value
+        }
+        Op::SymmetricConvInputGradient(conv) => {
+            let w = (x(1), shape(1));
+            symmetric_conv::input_gradient(basis(conv), x(0), shape(0), w.0, w.1, node.shape).value
+        }
+        Op::SymmetricConvWeightGradient(conv) => {
+            let dy = (x(1), shape(1));
+            symmetric_conv::weight_gradient(basis(conv), x(0), shape(0), dy.0, dy.1, node.shape)
+                .value
         }
         Op::MatMul {
             transpose_a,

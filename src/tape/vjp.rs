@@ -215,6 +215,37 @@ impl Tape {
                     .transpose()?;
                 Ok(vec![dx, dg])
             }
+            Op::SymmetricConv(conv) => {
+                let w = inputs[1];
+                let dx = wanted[0]
+                    .then(|| self.symmetric_conv_input_gradient(dy, w, conv, x_shape()))
+                    .transpose()?;
+                let dw = wanted[1]
+                    .then(|| self.symmetric_conv_weight_gradient(x(), dy, conv, w.shape()))
+                    .transpose()?;
+                Ok(vec![dx, dw])
+            }
+            // Bilinear like their dense namesakes, with the same exchange of roles.
+            Op::SymmetricConvInputGradient(conv) => {
+                let w = inputs[1];
+                let da = wanted[0]
+                    .then(|| self.symmetric_conv(dy, w, conv))
+                    .transpose()?;
+                let dw = wanted[1]
+                    .then(|| self.symmetric_conv_weight_gradient(dy, x(), conv, w.shape()))
+                    .transpose()?;
+                Ok(vec![da, dw])
+            }
+            Op::SymmetricConvWeightGradient(conv) => {
+                let g = inputs[1];
+                let dx = wanted[0]
+                    .then(|| self.symmetric_conv_input_gradient(g, dy, conv, x_shape()))
+                    .transpose()?;
+                let dg = wanted[1]
+                    .then(|| self.symmetric_conv(x(), dy, conv))
+                    .transpose()?;
+                Ok(vec![dx, dg])
+            }
             Op::MatMul {
                 transpose_a,
                 transpose_b,

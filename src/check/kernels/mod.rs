@@ -11,6 +11,7 @@ mod multiply_add;
 mod random;
 mod ray_transform;
 mod reduce;
+mod symmetric_conv;
 
 use super::Check;
 use crate::kernels::Capabilities;
@@ -18,6 +19,7 @@ use crate::kernels::Capabilities;
 /// Every kernel row: one line for each family.
 pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     let mut checks = conv2d::checks(capabilities);
+    checks.extend(symmetric_conv::checks(capabilities));
     checks.extend(elementwise::checks());
     checks.extend(reduce::checks());
     checks.extend(linear::checks());

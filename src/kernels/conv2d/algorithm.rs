@@ -36,7 +36,7 @@ impl Convolution {
     }
 
     /// With N, H and W rounded up; the width stays a multiple of 4 or none.
-    fn representative(&self) -> Self {
+    pub(in crate::kernels) fn representative(&self) -> Self {
         let [n, c, h, w] = self.x.0;
         let x = Shape::new(n.next_power_of_two(), c, h.next_power_of_two(), rounded(w));
         Convolution { x, ..*self }

@@ -128,26 +128,26 @@ impl Exchange {
         }
     }
 
-    /// The input channel's numbers for the lanes at the ends.
-    pub(super) fn load_halo(&self, text: &mut String) {
+    /// The numbers that the lanes at the ends need of the channel that begins at element `plane`.
+    pub(super) fn load_halo(&self, plane: &str, prefix: &str, text: &mut String) {
         for g in 0..self.halo().1 {
-            let _ = writeln!(text, "let h{g} = x_number(plane + halo{g});");
+            let _ = writeln!(text, "let {prefix}h{g} = x_number({plane} + halo{g});");
         }
     }
 
-    /// Sets `xK_J` to column `J` of row `k`.
-    pub(super) fn load(&self, k: u32, text: &mut String) {
+    /// Sets `PREFIXxK_J` to column `J` of row `k` of the channel that begins at element `plane`.
+    pub(super) fn load(&self, k: u32, plane: &str, prefix: &str, text: &mut String) {
         let zero = self.padding == Padding::Zero;
-        let own = format!("x_quad(plane / 4u + at{k})");
+        let own = format!("x_quad({plane} / 4u + at{k})");
         let own = match zero {
             true => format!("select(vec4<f32>(), {own}, visible{k} && own_inside)"),
             false => own,
         };
-        let _ = writeln!(text, "let m{k} = {own};");
+        let _ = writeln!(text, "let {prefix}m{k} = {own};");
         let mut columns = 0..;
         let mut column = |text: &mut String, value: String| {
             let j = columns.next().unwrap_or(0);
-            let _ = writeln!(text, "let x{k}_{j} = {value};");
+            let _ = writeln!(text, "let {prefix}x{k}_{j} = {value};");
         };
         let neighbour = |component: u32, item: u32, left: bool| {
             let component = COMPONENTS[component as usize];
@@ -156,7 +156,7 @@ impl Exchange {
                 false => ("after", self.lanes - 1, "last_strip", "right_inside", 'w'),
             };
             let halo = format!(
-                "subgroupBroadcast(h{}, {}u)",
+                "subgroupBroadcast({prefix}h{}, {}u)",
                 item / self.lanes,
                 item % self.lanes
             );
@@ -165,10 +165,10 @@ impl Exchange {
                     format!("select(0.0, {halo}, visible{k} && {side})"),
                     "0.0".to_string(),
                 ),
-                false => (halo, format!("m{k}.{edge}")),
+                false => (halo, format!("{prefix}m{k}.{edge}")),
             };
             format!(
-                "select(select(subgroupShuffle(m{k}.{component}, {lane}), {halo}, sublane == {end}u), {outside}, {strip})"
+                "select(select(subgroupShuffle({prefix}m{k}.{component}, {lane}), {halo}, sublane == {end}u), {outside}, {strip})"
             )
         };
         let first = k * (self.left + self.right);
@@ -176,7 +176,7 @@ impl Exchange {
             column(text, neighbour(4 - self.left + j, first + j, true));
         }
         for c in self.own[0]..=self.own[1] {
-            column(text, format!("m{k}.{}", COMPONENTS[c as usize]));
+            column(text, format!("{prefix}m{k}.{}", COMPONENTS[c as usize]));
         }
         for j in 0..self.right {
             column(text, neighbour(j, first + self.left + j, false));

@@ -7,8 +7,10 @@
 
 mod algorithm;
 mod exchange;
+mod reader;
 mod row;
 mod tile;
+mod walk;
 mod weight_columns;
 mod weight_lanes;
 mod weight_tile;
@@ -19,8 +21,12 @@ use crate::gpu::Trust;
 use crate::shader::{Variant, params};
 use crate::shape::{Padding, Shape, Window};
 pub use algorithm::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
+pub(in crate::kernels) use reader::{Reader, Weights};
+pub(in crate::kernels) use tile::Body;
 pub use tile::Tile;
+pub(in crate::kernels) use walk::Walk;
 pub use weight_tile::WeightTile;
+pub(in crate::kernels) use weight_tile::{PARTS, THREADS};
 
 params! {
     /// Uniform of the convolution kernels: letters of [`crate::shape`], `o` for outputs.
@@ -52,7 +58,7 @@ params! {
 }
 
 impl ConvParams {
-    fn new(input: Shape, output: Shape, origin: i32) -> Self {
+    pub(in crate::kernels) fn new(input: Shape, output: Shape, origin: i32) -> Self {
         ConvParams {
             n: input.n() as u32,
             c: input.c() as u32,
@@ -68,12 +74,12 @@ impl ConvParams {
 
 /// Input row and column of the first tap of output 0.
 #[derive(Clone, Copy)]
-struct Origin {
-    row: i32,
-    column: i32,
+pub(in crate::kernels) struct Origin {
+    pub row: i32,
+    pub column: i32,
 }
 
-fn window_variant(window: Window) -> Variant {
+pub(in crate::kernels) fn window_variant(window: Window) -> Variant {
     Variant::new()
         .constant("SIZE", window.size as u32)
         .constant("STRIDE", window.stride as u32)
@@ -162,48 +168,20 @@ pub fn input_gradient(
     let bytes = x.bytes() + w.bytes() + dy.bytes() + chain.bytes();
     match algorithm {
         ImageAlgorithm::Tiled(tile) if window.stride == 1 => {
-            let r = window.radius() as i32;
             let tile = tile.fitted(w.c());
             let mut lowered = Lowered::default();
             let packed = pack(w, w.c(), w.n(), true, tile, &mut lowered);
-            let zero = Window::same(window.size, Padding::Zero);
-            if window.padding == Padding::Zero || r == 0 {
-                let slots = [Slot::Input(0), packed, Slot::Output];
-                let origin = Origin {
-                    row: -r,
-                    column: -r,
-                };
-                let launch = tile.launch(dy, x, origin, zero, chain, slots);
-                lowered.launches.push(launch.work(flops, bytes));
-                return lowered;
-            }
-            // Where rows are read by fours, the border is widened so that they stay so.
-            let quads = Chain::quads(x);
-            let border = if quads { (r + 3) / 4 * 4 } else { r };
-            let (rows, columns) = (x.h() + 2 * r as usize, x.w() + 2 * border as usize);
-            let domain = Shape::new(x.n(), x.c(), rows, columns);
-            lowered.scratch.push(domain.bytes());
-            let unfolded = Slot::Scratch(lowered.scratch.len() - 1);
-            let slots = [Slot::Input(0), packed, unfolded.clone()];
-            let origin = Origin {
-                row: -2 * r,
-                column: -r - border,
-            };
-            let launch = tile.launch(dy, domain, origin, zero, &Chain::none(), slots);
-            lowered
-                .launches
-                .push(launch.work(flops, dy.bytes() + w.bytes() + domain.bytes()));
-            let bindings = vec![("padded", unfolded), ("result", Slot::Output)];
-            let outputs = x.elements() / if quads { 4 } else { 1 };
-            let fold = Launch::new(
-                "conv/fold.wgsl",
-                &ConvParams::new(domain, x, r),
-                with_operands(bindings, chain),
-                outputs.div_ceil(64) as u64,
-            )
-            .variant(chain.into_variant(window_variant(window).flag_if("QUADS", quads), x, quads))
-            .work(0, domain.bytes() + x.bytes() + chain.bytes());
-            lowered.launches.push(fold);
+            transposed(
+                dy,
+                x,
+                window,
+                chain,
+                (packed, flops, w.bytes()),
+                &mut lowered,
+                |output, origin, window, chain, slots| {
+                    tile.launch(dy, output, origin, window, chain, slots)
+                },
+            );
             lowered
         }
         _ => {
@@ -223,6 +201,59 @@ pub fn input_gradient(
             .into()
         }
     }
+}
+
+/// The input gradient as a convolution of `dy` with packed weights that are turned already:
+/// directly where the padding is zeros, else on the padded domain, which is then folded back.
+/// `launch` makes the convolution of `dy` to an output shape.
+pub(in crate::kernels) fn transposed(
+    dy: Shape,
+    x: Shape,
+    window: Window,
+    chain: &Chain,
+    (packed, flops, weight_bytes): (Slot, u64, u64),
+    lowered: &mut Lowered,
+    launch: impl Fn(Shape, Origin, Window, &Chain, [Slot; 3]) -> Launch,
+) {
+    let r = window.radius() as i32;
+    let zero = Window::same(window.size, Padding::Zero);
+    if window.padding == Padding::Zero || r == 0 {
+        let slots = [Slot::Input(0), packed, Slot::Output];
+        let origin = Origin {
+            row: -r,
+            column: -r,
+        };
+        let bytes = x.bytes() + weight_bytes + dy.bytes() + chain.bytes();
+        let launch = launch(x, origin, zero, chain, slots);
+        lowered.launches.push(launch.work(flops, bytes));
+        return;
+    }
+    // Where rows are read by fours, the border is widened so that they stay so.
+    let quads = Chain::quads(x);
+    let border = if quads { (r + 3) / 4 * 4 } else { r };
+    let (rows, columns) = (x.h() + 2 * r as usize, x.w() + 2 * border as usize);
+    let domain = Shape::new(x.n(), x.c(), rows, columns);
+    lowered.scratch.push(domain.bytes());
+    let unfolded = Slot::Scratch(lowered.scratch.len() - 1);
+    let slots = [Slot::Input(0), packed, unfolded.clone()];
+    let origin = Origin {
+        row: -2 * r,
+        column: -r - border,
+    };
+    let launch = launch(domain, origin, zero, &Chain::none(), slots);
+    let bytes = dy.bytes() + weight_bytes + domain.bytes();
+    lowered.launches.push(launch.work(flops, bytes));
+    let bindings = vec![("padded", unfolded), ("result", Slot::Output)];
+    let outputs = x.elements() / if quads { 4 } else { 1 };
+    let fold = Launch::new(
+        "conv/fold.wgsl",
+        &ConvParams::new(domain, x, r),
+        with_operands(bindings, chain),
+        outputs.div_ceil(64) as u64,
+    )
+    .variant(chain.into_variant(window_variant(window).flag_if("QUADS", quads), x, quads))
+    .work(0, domain.bytes() + x.bytes() + chain.bytes());
+    lowered.launches.push(fold);
 }
 
 /// `conv2d_weight_gradient(x, dy)`.
@@ -292,4 +323,4 @@ fn pack(
 
 /// Trust for kernels whose lanes are clamped into range before they read and guarded before they
 /// write.
-const CLAMPED: Trust = Trust::Unchecked;
+pub(in crate::kernels) const CLAMPED: Trust = Trust::Unchecked;

@@ -1,8 +1,7 @@
 //! The register-tiled convolution: each thread computes a few rows of 4 pixels for a block of output
 //! channels. The unrolled lines are generated here.
 
-use super::exchange::Exchange;
-use super::row::{COMPONENTS, Row};
+use super::reader::{Reader, Weights};
 use super::{CLAMPED, ConvParams, Origin, window_variant, with_operands};
 use crate::gpu::Texture;
 use crate::kernels::chain::Chain;
@@ -13,7 +12,7 @@ use std::fmt::Write;
 /// The shape of a thread's work and the way its numbers reach it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tile {
-    /// Output channels of a thread, a multiple of 4. Halved, with twice the rows up to 8, where the
+    /// Output channels of a thread; for a dense convolution a multiple of 4, halved, with twice the rows up to 8, where the
     /// convolution has no more than half as many.
     pub channels: u32,
     /// Rows of 4 pixels of a thread.
@@ -26,7 +25,7 @@ pub struct Tile {
 }
 
 /// Pixels of a thread in each row.
-const PIXELS: u32 = 4;
+pub(super) const PIXELS: u32 = 4;
 /// Threads of a workgroup: all of them work on the same block of output channels.
 const LANES: u32 = 64;
 
@@ -67,6 +66,7 @@ impl Tile {
         outputs.next_multiple_of(channels) * inputs * window.size * window.size
     }
 
+    /// The dense convolution.
     pub(super) fn launch(
         self,
         x: Shape,
@@ -74,13 +74,33 @@ impl Tile {
         origin: Origin,
         window: Window,
         chain: &Chain,
-        [source, packed, result]: [Slot; 3],
+        slots: [Slot; 3],
+    ) -> Launch {
+        let bytes = 4 * self.packed_elements(output.c(), x.c(), window) as u64;
+        let body = |reader: &Reader| Dense { tile: self, window }.body(reader);
+        self.launch_body(x, output, origin, window, chain, (slots, bytes), body)
+    }
+
+    /// A convolution whose turns are `body`. The slots are the image, the packed weights, of which
+    /// there are `packed_bytes` bytes, and the result.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "two shapes, their relation, what to bind"
+    )]
+    pub(in crate::kernels) fn launch_body(
+        self,
+        x: Shape,
+        output: Shape,
+        origin: Origin,
+        window: Window,
+        chain: &Chain,
+        ([source, packed, result], packed_bytes): ([Slot; 3], u64),
+        body: impl FnOnce(&Reader) -> Body,
     ) -> Launch {
         let bands = output.h().div_ceil(self.rows as usize);
         let strips = output.n() * bands * output.w().div_ceil(PIXELS as usize);
         let blocks = output.c().div_ceil(self.channels as usize);
         let groups = strips.div_ceil(LANES as usize) * blocks;
-        let packed_bytes = 4 * self.packed_elements(output.c(), x.c(), window) as u64;
         let texture = self.texture && Texture::holds(x.bytes()) && Texture::holds(packed_bytes);
         let [source, packed] = [source, packed].map(|slot| match texture {
             true => slot.through_texture(),
@@ -88,19 +108,22 @@ impl Tile {
         });
         let bindings = vec![("x", source), ("packed", packed), ("result", result)];
         let quads = Chain::quads(output);
-        let unrolled = Unrolled::new(self, window, origin.column, x, output);
+        let reader = Reader::new(self, window, origin.column, x, output);
+        let body = body(&reader);
         let variant = window_variant(window)
             .constant("CHANNELS", self.channels)
             .constant("ROWS", self.rows)
+            .constant("TURN", body.channels)
+            .constant("WEIGHTS", body.weights)
             .constant("LANES", LANES)
             .constant("SUBGROUP_LANES", self.subgroup.unwrap_or(1))
-            .flag_if("QUAD_ROWS", unrolled.row.quads)
+            .flag_if("QUAD_ROWS", reader.quads())
             .flag_if("QUADS", quads)
             .flag_if("TEXTURE", texture)
             .flag_if("SUBGROUP", self.subgroup.is_some())
-            .snippet("declare", unrolled.declare())
-            .snippet("accumulate", unrolled.accumulate())
-            .snippet("collect", unrolled.collect());
+            .snippet("declare", self.declare(&reader))
+            .snippet("accumulate", body.accumulate)
+            .snippet("collect", body.collect + &self.collect());
         let mut launch = Launch::new(
             "conv/tiled.wgsl",
             &ConvParams::new(x, output, origin.row),
@@ -113,6 +136,45 @@ impl Tile {
         launch.trust = CLAMPED;
         launch
     }
+
+    /// Accumulators, and the places that the strip reads.
+    fn declare(self, reader: &Reader) -> String {
+        let mut text = String::new();
+        for c in 0..self.channels {
+            for r in 0..self.rows {
+                let _ = write!(text, "var a{c}_{r} = vec4<f32>(); ");
+            }
+            text.push('\n');
+        }
+        reader.declare(&mut text);
+        text
+    }
+
+    /// The accumulators as one array, channels first.
+    fn collect(self) -> String {
+        let names: Vec<String> = (0..self.channels)
+            .flat_map(|c| (0..self.rows).map(move |r| format!("a{c}_{r}")))
+            .collect();
+        let count = names.len();
+        format!(
+            "var values = array<vec4<f32>, {count}>({});\n",
+            names.join(", ")
+        )
+    }
+}
+
+/// What a tile does in a turn of its loop over the input channels: generated lines that know the
+/// accumulators `aC_R` of channel `C` and row `R`, the element `plane` at which the turn's first
+/// channel begins in an image, and the quad `weights` at which the turn's packed weights begin.
+pub(in crate::kernels) struct Body {
+    /// Input channels of a turn.
+    pub channels: u32,
+    /// Packed weights of a turn, a multiple of 4.
+    pub weights: u32,
+    /// The turn.
+    pub accumulate: String,
+    /// What turns the accumulators into the output channels, after the last turn.
+    pub collect: String,
 }
 
 impl std::fmt::Display for Tile {
@@ -127,88 +189,28 @@ impl std::fmt::Display for Tile {
     }
 }
 
-/// Generates the unrolled lines of one variant.
+/// The turn of a dense convolution.
 ///
 /// On a software adapter one load, of a number or of a `vec4`, costs as much as a hundred
 /// multiply-adds, and every accumulator is stored at the end of each turn of a loop. So a turn
 /// takes one input channel whole: it loads all of its pixels and weights, then adds all taps to
 /// one accumulator before it goes on to the next.
-struct Unrolled {
+struct Dense {
     tile: Tile,
     window: Window,
-    /// Rows of the image that a thread reads.
-    rows: u32,
-    row: Row,
-    exchange: Option<Exchange>,
 }
 
-impl Unrolled {
-    fn new(tile: Tile, window: Window, origin: i32, x: Shape, output: Shape) -> Self {
-        let (size, stride) = (window.size as u32, window.stride as u32);
-        let row = Row {
-            columns: (PIXELS - 1) * stride + size,
-            origin,
-            quads: x.w().is_multiple_of(4),
-            padding: window.padding,
-        };
-        let rows = (tile.rows - 1) * stride + size;
-        let exchange = (tile.subgroup.filter(|_| stride == 1))
-            .and_then(|lanes| Exchange::new(row, rows, lanes, x.w(), output.w()));
-        Unrolled {
-            tile,
-            window,
-            rows,
-            row,
-            exchange,
-        }
-    }
-
-    /// Accumulators, and the places that the strip reads.
-    fn declare(&self) -> String {
-        let mut text = String::new();
-        for c in 0..self.tile.channels {
-            for r in 0..self.tile.rows {
-                let _ = write!(text, "var a{c}_{r} = vec4<f32>(); ");
-            }
-            text.push('\n');
-        }
-        match &self.exchange {
-            Some(exchange) => exchange.declare(&mut text),
-            None => {
-                self.row.declare("i32(column * STRIDE)", &mut text);
-                for k in 0..self.rows {
-                    self.row.declare_line(k, &format!("top + {k}"), &mut text);
-                }
-            }
-        }
-        text
-    }
-
-    /// One input channel: `plane` is its offset in an image, `weights` that of its packed weights.
-    fn accumulate(&self) -> String {
+impl Dense {
+    fn body(&self, reader: &Reader) -> Body {
         let (size, stride) = (self.window.size as u32, self.window.stride as u32);
+        let count = size * size * self.tile.channels;
+        let weights = Weights::new(count, self.tile.subgroup);
         let mut text = String::new();
-        self.load_weights(&mut text);
-        if let Some(exchange) = &self.exchange {
-            exchange.load_halo(&mut text);
-        }
-        for k in 0..self.rows {
-            match &self.exchange {
-                Some(exchange) => exchange.load(k, &mut text),
-                None => {
-                    let start = format!("plane + item + line{k}");
-                    (self.row).load(k, &start, "let ", &format!("x{k}_"), &mut text);
-                }
-            }
-            for dx in 0..size {
-                let columns = (0..PIXELS).map(|p| format!("x{k}_{}", p * stride + dx));
-                let columns: Vec<String> = columns.collect();
-                let _ = writeln!(text, "let t{k}_{dx} = vec4({});", columns.join(", "));
-            }
-        }
+        weights.load(&mut text);
+        reader.load("plane", "", &mut text);
         for c in 0..self.tile.channels {
             for tap in 0..size * size {
-                let weight = self.weight(tap * self.tile.channels + c);
+                let weight = weights.get(tap * self.tile.channels + c);
                 let _ = writeln!(text, "let w{c}_{tap} = vec4({weight});");
             }
             for r in 0..self.tile.rows {
@@ -218,55 +220,12 @@ impl Unrolled {
                 }
             }
         }
-        text
-    }
-
-    /// The input channel's weights, four to a load: a whole subgroup of loads each time, if there
-    /// is one.
-    fn load_weights(&self, text: &mut String) {
-        let size = self.window.size as u32;
-        let quads = size * size * self.tile.channels / 4;
-        let Some(lanes) = self.tile.subgroup else {
-            for quad in 0..quads {
-                let _ = writeln!(text, "let v{quad} = packed_quad(weights + {quad}u);");
-            }
-            return;
-        };
-        for group in 0..quads.div_ceil(lanes) {
-            let first = group * lanes;
-            // The last group may reach beyond the channel's weights.
-            let index = if first + lanes > quads {
-                format!("min({first}u + sublane, {}u)", quads - 1)
-            } else {
-                format!("{first}u + sublane")
-            };
-            let _ = writeln!(text, "let v{group} = packed_quad(weights + {index});");
+        Body {
+            channels: 1,
+            weights: count,
+            accumulate: text,
+            collect: String::new(),
         }
-    }
-
-    /// Packed weight `k` of the input channel.
-    fn weight(&self, k: u32) -> String {
-        let (quad, component) = (k / 4, COMPONENTS[(k % 4) as usize]);
-        match self.tile.subgroup {
-            Some(lanes) => format!(
-                "subgroupBroadcast(v{}.{component}, {}u)",
-                quad / lanes,
-                quad % lanes
-            ),
-            None => format!("v{quad}.{component}"),
-        }
-    }
-
-    /// The accumulators as one array, channels first.
-    fn collect(&self) -> String {
-        let names: Vec<String> = (0..self.tile.channels)
-            .flat_map(|c| (0..self.tile.rows).map(move |r| format!("a{c}_{r}")))
-            .collect();
-        let count = names.len();
-        format!(
-            "var values = array<vec4<f32>, {count}>({});\n",
-            names.join(", ")
-        )
     }
 }
 
@@ -291,7 +250,8 @@ mod tests {
             };
             let shape = Shape::new(1, 1, 16, 16);
             let origin = -(window.radius() as i32);
-            let text = Unrolled::new(tile, window, origin, shape, shape).accumulate();
+            let reader = Reader::new(tile, window, origin, shape, shape);
+            let text = Dense { tile, window }.body(&reader).accumulate;
             for c in 0..4 {
                 for r in 0..2 {
                     let start = format!("a{c}_{r} ");

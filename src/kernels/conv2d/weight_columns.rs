@@ -2,7 +2,7 @@
 //! and walks down neighbouring image columns with a sliding window.
 
 use super::row::{COMPONENTS, Row};
-use super::weight_tile::{LANES, PARTS, Pass};
+use super::weight_tile::{PARTS, Pass, THREADS};
 use super::window_variant;
 use crate::shape::{Shape, Window};
 use std::fmt::Write;
@@ -23,11 +23,11 @@ impl Columns {
         // A walker goes down a few neighbouring columns in one stretch of rows; stretches are as
         // long as leave work for every lane.
         let columns = dy.w() / unrolled.pixels as usize;
-        let stretches = LANES.div_ceil(dy.n() * columns).min(dy.h());
+        let stretches = THREADS.div_ceil(dy.n() * columns).min(dy.h());
         let rows = dy.h().div_ceil(stretches);
         let walkers = dy.n() * columns * stretches;
         // Workgroups that share a tile: as many as the second pass may add.
-        let splits = walkers.div_ceil(LANES).min(PARTS / LANES);
+        let splits = walkers.div_ceil(THREADS).min(PARTS / THREADS);
         let variant = window_variant(window)
             .constant("OUTPUTS", self.outputs)
             .constant("INPUTS", self.inputs)
@@ -48,7 +48,7 @@ impl Columns {
             path: "conv/weight_gradient_columns.wgsl",
             variant,
             groups: tiles * splits,
-            parts: splits * LANES,
+            parts: splits * THREADS,
             texture: self.texture,
         }
     }

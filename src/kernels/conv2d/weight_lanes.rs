@@ -4,9 +4,10 @@
 //! costs software adapters little more than a multiply-add, where a load costs a hundred.
 
 use super::row::COMPONENTS;
-use super::weight_tile::{LANES, PARTS, Pass};
+use super::walk::Walk;
+use super::weight_tile::{PARTS, Pass, THREADS};
 use super::window_variant;
-use crate::shape::{Padding, Shape, Window};
+use crate::shape::{Shape, Window};
 use std::fmt::Write;
 
 #[derive(Clone, Copy)]
@@ -51,16 +52,16 @@ impl Lanes {
         Pass {
             path: "conv/weight_gradient_lanes.wgsl",
             variant,
-            groups: (tiles * splits).div_ceil(LANES / lanes),
+            groups: (tiles * splits).div_ceil(THREADS / lanes),
             parts: splits,
             texture: self.texture,
         }
     }
 }
 
-/// Generates the unrolled lines of one variant. Lane `l` holds in `pG_K`, `xG_K` and `nG_K` the quads
-/// before, at and after the current column in row `K` of the band, of input channel `G lanes + l` of
-/// the tile; and in `dR` the current quad of output row `R` of its own output channel.
+/// Generates the unrolled lines of one variant. Lane `l` walks along input channels `l`,
+/// `lanes + l`, ... of the tile, and holds in `dR` the current quad of output row `R` of its own
+/// output channel.
 struct Unrolled {
     tile: Lanes,
     window: Window,
@@ -71,13 +72,12 @@ impl Unrolled {
         self.window.size as u32
     }
 
-    fn groups(&self) -> u32 {
-        self.tile.inputs.div_ceil(self.tile.lanes)
-    }
-
-    /// Image rows of a band.
-    fn image_rows(&self) -> u32 {
-        self.tile.rows + self.size() - 1
+    fn walk(&self) -> Walk {
+        Walk {
+            window: self.window,
+            channels: self.tile.inputs.div_ceil(self.tile.lanes),
+            rows: self.tile.rows + self.size() - 1,
+        }
     }
 
     /// Accumulators of a band and of all bands, and the window.
@@ -89,58 +89,16 @@ impl Unrolled {
             }
             text.push('\n');
         }
-        for g in 0..self.groups() {
-            let _ = writeln!(
-                text,
-                "let channel{g} = min(c + {}u + sublane, params.c - 1u) * params.h * params.w;",
-                g * self.tile.lanes
-            );
-            for k in 0..self.image_rows() {
-                let _ = write!(
-                    text,
-                    "var p{g}_{k} = vec4<f32>(); var x{g}_{k} = vec4<f32>(); "
-                );
-            }
-            text.push('\n');
-        }
+        let lanes = self.tile.lanes;
+        let channel = |g| format!("min(c + {}u + sublane, params.c - 1u)", g * lanes);
+        self.walk().declare(channel, &mut text);
         text
-    }
-
-    /// The quad at quad column `column` (an `i32`) of row `k`, padding included.
-    fn quad(&self, g: u32, k: u32, column: &str) -> String {
-        let quads = "i32(params.w / 4u)";
-        let place = format!("(channel{g} + line{k}) / 4u + u32(resolve({column}, {quads}))");
-        match self.window.padding {
-            Padding::Zero => {
-                format!(
-                    "select(vec4<f32>(), x_quad({place}), visible{k} && inside({column}, {quads}))"
-                )
-            }
-            _ => format!("x_quad({place})"),
-        }
     }
 
     /// The first quads of a band; `top` is its first output row, `item` the image.
     fn start(&self) -> String {
         let mut text = String::new();
-        for k in 0..self.image_rows() {
-            let row = format!("i32(top) + params.origin + {k}");
-            let _ = writeln!(
-                text,
-                "let line{k} = item + u32(resolve({row}, i32(params.h))) * params.w;"
-            );
-            if self.window.padding == Padding::Zero {
-                let _ = writeln!(text, "let visible{k} = inside({row}, i32(params.h));");
-            }
-            for g in 0..self.groups() {
-                let _ = writeln!(text, "x{g}_{k} = {};", self.quad(g, k, "0"));
-                let before = match self.window.padding {
-                    Padding::Replicate => format!("vec4(x{g}_{k}.x)"),
-                    _ => self.quad(g, k, "-1"),
-                };
-                let _ = writeln!(text, "p{g}_{k} = {before};");
-            }
-        }
+        self.walk().start(&mut text);
         for r in 0..self.tile.rows {
             let _ = writeln!(
                 text,
@@ -159,20 +117,8 @@ impl Unrolled {
 
     /// One quad column, `quad`: load the next one of the image, accumulate, shift.
     fn slide(&self) -> String {
-        let size = self.size();
         let mut text = String::new();
-        for g in 0..self.groups() {
-            for k in 0..self.image_rows() {
-                let _ = writeln!(text, "let after{g}_{k} = {};", self.quad(g, k, "quad + 1"));
-                let next = match self.window.padding {
-                    Padding::Replicate => {
-                        format!("select(after{g}_{k}, vec4(x{g}_{k}.w), last)")
-                    }
-                    _ => format!("after{g}_{k}"),
-                };
-                let _ = writeln!(text, "let n{g}_{k} = {next};");
-            }
-        }
+        self.walk().look_ahead(&mut text);
         for r in 0..self.tile.rows {
             let _ = writeln!(
                 text,
@@ -182,29 +128,19 @@ impl Unrolled {
         for i in 0..self.tile.inputs {
             self.accumulate(i, &mut text);
         }
-        for g in 0..self.groups() {
-            for k in 0..self.image_rows() {
-                let _ = writeln!(text, "p{g}_{k} = x{g}_{k}; x{g}_{k} = n{g}_{k};");
-            }
-        }
-        debug_assert!(size <= 9, "a window reaches one quad beyond its own");
+        self.walk().advance(&mut text);
         text
     }
 
     /// Adds the current column's products for input channel `i` of the tile.
     fn accumulate(&self, i: u32, text: &mut String) {
-        let (size, radius) = (self.size(), self.window.radius() as i32);
+        let (size, walk) = (self.size(), self.walk());
         let (g, lane) = (i / self.tile.lanes, i % self.tile.lanes);
         let _ = writeln!(text, "{{");
-        for k in 0..self.image_rows() {
+        for k in 0..walk.rows {
             for j in 0..size + 3 {
-                let column = j as i32 - radius;
-                let quad = ["p", "x", "n"][(column.div_euclid(4) + 1) as usize];
-                let component = COMPONENTS[column.rem_euclid(4) as usize];
-                let _ = writeln!(
-                    text,
-                    "let b{k}_{j} = subgroupBroadcast({quad}{g}_{k}.{component}, {lane}u);"
-                );
+                let pixel = walk.column(g, k, j);
+                let _ = writeln!(text, "let b{k}_{j} = subgroupBroadcast({pixel}, {lane}u);");
             }
         }
         for t in 0..size * size {
@@ -248,6 +184,7 @@ impl Unrolled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::Padding;
 
     #[test]
     fn every_tap_gets_every_pixel_of_a_column_once() {

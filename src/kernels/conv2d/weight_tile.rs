@@ -38,9 +38,9 @@ pub enum WeightTile {
 }
 
 /// Threads of a workgroup.
-pub(super) const LANES: usize = 64;
+pub(in crate::kernels) const THREADS: usize = 64;
 /// Partial sums that the second pass adds: bounds its rounding and the scratch memory.
-pub(super) const PARTS: usize = 64;
+pub(in crate::kernels) const PARTS: usize = 64;
 
 impl WeightTile {
     /// A sensible start.
@@ -48,7 +48,7 @@ impl WeightTile {
         let texture = capabilities.software;
         match capabilities
             .subgroup
-            .filter(|s| (4..=LANES as u32).contains(s))
+            .filter(|s| (4..=THREADS as u32).contains(s))
         {
             Some(lanes) => WeightTile::Lanes {
                 lanes,

@@ -4,9 +4,13 @@ use super::super::op::{Node, Op};
 use super::choices::Choices;
 use super::fuse::Task;
 use super::join::Joins;
+use crate::group::SymmetricConv;
 use crate::kernels::conv2d::{self, Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
 use crate::kernels::ray_transform::{RayMap, RayProblem, Reading};
 use crate::kernels::reduce::{self, Reduction};
+use crate::kernels::symmetric_conv::{
+    self, SymmetricAlgorithm, SymmetricImageProblem, SymmetricProblem, SymmetricWeightAlgorithm,
+};
 use crate::kernels::{Family, Lowered, adam, elementwise, layout, matmul, random};
 use crate::shape::{ParallelBeam, Shape, Window};
 use std::sync::Arc;
@@ -42,6 +46,28 @@ pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, choices: &mut Ch
                 window: *window,
             });
             conv2d::weight_gradient(x, dy, *window, algorithm)
+        }
+        Op::SymmetricConv(conv) => {
+            let (x, w) = (input(0), input(1));
+            let algorithm = choices.choose::<SymmetricAlgorithm>(&SymmetricImageProblem {
+                transposed: false,
+                convolution: symmetric_problem(conv, x, w),
+            });
+            symmetric_conv::forward(conv, x, w, &task.chain, algorithm)
+        }
+        Op::SymmetricConvInputGradient(conv) => {
+            let (dy, w, x) = (input(0), input(1), output);
+            let algorithm = choices.choose::<SymmetricAlgorithm>(&SymmetricImageProblem {
+                transposed: true,
+                convolution: symmetric_problem(conv, x, w),
+            });
+            symmetric_conv::input_gradient(conv, dy, w, x, &task.chain, algorithm)
+        }
+        Op::SymmetricConvWeightGradient(conv) => {
+            let (x, dy, w) = (input(0), input(1), output);
+            let problem = symmetric_problem(conv, x, w);
+            let algorithm = choices.choose::<SymmetricWeightAlgorithm>(&problem);
+            symmetric_conv::weight_gradient(conv, x, dy, w, algorithm)
         }
         Op::Sum => reduce::reduce(Reduction::Sum, input(0), output),
         Op::Max => reduce::reduce(Reduction::Max, input(0), output),
@@ -88,6 +114,14 @@ fn image_problem(transposed: bool, x: Shape, w: Shape, window: Window) -> ImageP
             outputs: w.n(),
             window,
         },
+    }
+}
+
+fn symmetric_problem(conv: &Arc<SymmetricConv>, x: Shape, w: Shape) -> SymmetricProblem {
+    SymmetricProblem {
+        conv: conv.clone(),
+        x,
+        outputs: w.c(),
     }
 }
 

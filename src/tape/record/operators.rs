@@ -2,6 +2,7 @@
 
 use super::{Tape, Var};
 use crate::error::{Error, Result};
+use crate::group::SymmetricConv;
 use crate::shape::{ParallelBeam, Shape, Window};
 use crate::tape::op::Op;
 use std::sync::Arc;
@@ -79,6 +80,72 @@ impl Tape {
             ));
         }
         Ok(self.push(Op::Conv2dWeightGradient(window), &[x, dy], to))
+    }
+
+    // Symmetric convolution.
+
+    /// What must hold for an image, a weight and an output of `conv`.
+    fn check_symmetric(
+        op: &'static str,
+        conv: &SymmetricConv,
+        [x, w, y]: [Shape; 3],
+    ) -> Result<()> {
+        let (inputs, outputs) = (
+            conv.input().size(conv.group()),
+            conv.output().size(conv.group()),
+        );
+        let fits = w.n() == 1
+            && w.w() == conv.basis().len()
+            && w.h() * inputs == x.c()
+            && conv.window().output(x, w.c() * outputs) == y;
+        if fits && x.elements() > 0 && w.elements() > 0 {
+            return Ok(());
+        }
+        Err(Error::shape(
+            op,
+            format!(
+                "image {x}, weight {w} (1, output fields, input fields, {} coefficients) and output {y} do not fit fields of {inputs} and {outputs} channels",
+                conv.basis().len()
+            ),
+        ))
+    }
+
+    /// The convolution of `x` (N C H W) with the kernels that the weight `w` (1 FO FI B) combines from
+    /// the layer's basis.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the channels or the coefficients do not fit.
+    pub fn symmetric_conv(&mut self, x: Var, w: Var, conv: &Arc<SymmetricConv>) -> Result<Var> {
+        let outputs = w.shape.c() * conv.output().size(conv.group());
+        let y = conv.window().output(x.shape, outputs);
+        Self::check_symmetric("symmetric_conv", conv, [x.shape, w.shape, y])?;
+        Ok(self.push(Op::SymmetricConv(conv.clone()), &[x, w], y))
+    }
+
+    /// The transpose of [`Tape::symmetric_conv`] in its image, of shape `to`; errors likewise.
+    pub fn symmetric_conv_input_gradient(
+        &mut self,
+        dy: Var,
+        w: Var,
+        conv: &Arc<SymmetricConv>,
+        to: Shape,
+    ) -> Result<Var> {
+        let op = Op::SymmetricConvInputGradient(conv.clone());
+        Self::check_symmetric(op.name(), conv, [to, w.shape, dy.shape])?;
+        Ok(self.push(op, &[dy, w], to))
+    }
+
+    /// The transpose of [`Tape::symmetric_conv`] in its weight, of shape `to`; errors likewise.
+    pub fn symmetric_conv_weight_gradient(
+        &mut self,
+        x: Var,
+        dy: Var,
+        conv: &Arc<SymmetricConv>,
+        to: Shape,
+    ) -> Result<Var> {
+        let op = Op::SymmetricConvWeightGradient(conv.clone());
+        Self::check_symmetric(op.name(), conv, [x.shape, to, dy.shape])?;
+        Ok(self.push(op, &[x, dy], to))
     }
 
     // Matrix product.

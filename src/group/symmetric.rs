@@ -1,0 +1,815 @@
+//! Equivariant convolution as a fast algorithm: in the Fourier domain of the group.
+//!
+//! Write `v_g = f_g(x + R_g p)` for a tap `p`: channel `g` of a regular field, read where `g` takes
+//! the tap. The kernel constraint makes the layer a sum over taps of convolutions on the group,
+//!
+//! ```text
+//! out_h(x) = sum over p, g of w_p(g^-1 h) v_g,      w_p(k) = K[k, e](p),
+//! ```
+//!
+//! and the Fourier transform over the group, `F(v)(rho) = sum_g v_g rho(g)`, turns each of them into
+//! one small matrix product for each irrep: `F(out) = sum_p F(v) F(w_p)`. For C4 that is 6 products
+//! instead of 16. The transforms themselves are butterflies of additions, those of `v` are shared by
+//! all output fields, the one of `out` is needed once, and those of `w` are done when the weights
+//! are packed. `docs/symmetric-convolution.md` derives all of this and counts the operations.
+//!
+//! Every table here follows from the matrices of the irreps; none is typed in.
+
+use super::{Group, Irrep, KernelBasis, Representation};
+use crate::error::{Error, Result};
+use crate::shape::{Padding, Window};
+use std::collections::HashMap;
+
+/// How a group acts on the fields of a [`SymmetricConv`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FieldKind {
+    /// One channel that stays.
+    Trivial,
+    /// One channel for each element of the group.
+    Regular,
+}
+
+impl FieldKind {
+    /// The kind of `representation`, if it is one of the two.
+    pub fn of(representation: &Representation) -> Option<Self> {
+        match representation {
+            Representation::Trivial => Some(FieldKind::Trivial),
+            Representation::Regular => Some(FieldKind::Regular),
+            _ => None,
+        }
+    }
+
+    /// Channels of a field.
+    pub const fn size(self, group: Group) -> usize {
+        match self {
+            FieldKind::Trivial => 1,
+            FieldKind::Regular => group.order(),
+        }
+    }
+}
+
+/// A convolution between trivial and regular fields of a group that maps the pixel grid to itself,
+/// given by the coefficients of a basis of equivariant kernels.
+///
+/// Images are `N C H W` with `C` = fields times their size; the weight is `1 FO FI B`: output
+/// fields, input fields, basis elements.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SymmetricConv {
+    group: Group,
+    input: FieldKind,
+    output: FieldKind,
+    window: Window,
+    basis: KernelBasis,
+}
+
+impl SymmetricConv {
+    /// The convolution of stride 1 whose kernels `basis` spans.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the group does not map the grid to itself, the basis is of another
+    /// shape, or an element of it does not satisfy the kernel constraint.
+    pub fn new(
+        group: Group,
+        input: FieldKind,
+        output: FieldKind,
+        basis: KernelBasis,
+        padding: Padding,
+    ) -> Result<Self> {
+        let [_, outputs, inputs, size, _] = basis.shape();
+        if !group.on_grid() {
+            return Err(Error::Config(format!(
+                "a symmetric convolution needs a group that maps the pixel grid to itself, and {group} does not"
+            )));
+        }
+        if [outputs, inputs] != [output.size(group), input.size(group)] {
+            return Err(Error::Config(format!(
+                "a basis of {outputs} by {inputs} channels is not one of {output:?} and {input:?} fields of {group}"
+            )));
+        }
+        let conv = SymmetricConv {
+            group,
+            input,
+            output,
+            window: Window::same(size, padding),
+            basis,
+        };
+        let violation = conv.violation();
+        if violation.is_nan() || violation > 1e-6 {
+            return Err(Error::Config(format!(
+                "the basis does not commute with {group}: an element misses the kernel constraint by {violation:.1e}"
+            )));
+        }
+        Ok(conv)
+    }
+
+    /// The largest miss of `k(R_g p) = rho_out(g) k(p) rho_in(g)^-1` over all elements.
+    fn violation(&self) -> f64 {
+        let mut largest = 0.0f64;
+        for g in 0..self.group.order() {
+            for p in self.taps() {
+                for o in 0..self.output.size(self.group) {
+                    for i in 0..self.input.size(self.group) {
+                        let moved = self.moved([o, i], g);
+                        for b in 0..self.basis.len() {
+                            let here = self.element(b, o, i, p);
+                            let there = self.element(b, moved[0], moved[1], self.turned(g, p));
+                            let miss = (here - there).abs();
+                            largest = if miss.is_nan() {
+                                miss
+                            } else {
+                                largest.max(miss)
+                            };
+                        }
+                    }
+                }
+            }
+        }
+        largest
+    }
+
+    fn moved(&self, [o, i]: [usize; 2], g: usize) -> [usize; 2] {
+        let moved = |kind: FieldKind, k: usize| match kind {
+            FieldKind::Trivial => 0,
+            FieldKind::Regular => self.group.product(g, k),
+        };
+        [moved(self.output, o), moved(self.input, i)]
+    }
+
+    /// The group.
+    pub fn group(&self) -> Group {
+        self.group
+    }
+
+    /// What comes in.
+    pub fn input(&self) -> FieldKind {
+        self.input
+    }
+
+    /// What goes out.
+    pub fn output(&self) -> FieldKind {
+        self.output
+    }
+
+    /// Kernel size and padding; the stride is 1.
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// The kernels that the coefficients belong to.
+    pub fn basis(&self) -> &KernelBasis {
+        &self.basis
+    }
+
+    /// The transpose in the image, as another convolution of the kind: its kernel is
+    /// `K'[i, o](p) = K[o, i](-p)`, its padding zero. Its weight is `1 FI FO B`, the same numbers.
+    pub fn transposed(&self) -> SymmetricConv {
+        let [len, outputs, inputs, size, _] = self.basis.shape();
+        let taps = size * size;
+        let mut elements = Vec::with_capacity(self.basis.elements().len());
+        for b in 0..len {
+            for i in 0..inputs {
+                for o in 0..outputs {
+                    let start = ((b * outputs + o) * inputs + i) * taps;
+                    let kernel = &self.basis.elements()[start..start + taps];
+                    elements.extend(kernel.iter().rev());
+                }
+            }
+        }
+        SymmetricConv {
+            group: self.group,
+            input: self.output,
+            output: self.input,
+            window: Window::same(size, Padding::Zero),
+            basis: KernelBasis::from_elements(len, [inputs, outputs, size, size], elements),
+        }
+    }
+
+    /// The taps as points, `y` up.
+    fn taps(&self) -> impl Iterator<Item = [i32; 2]> + use<> {
+        let r = self.window.radius() as i32;
+        (-r..=r)
+            .rev()
+            .flat_map(move |y| (-r..=r).map(move |x| [x, y]))
+    }
+
+    /// `R_g p`.
+    fn turned(&self, g: usize, [x, y]: [i32; 2]) -> [i32; 2] {
+        let [[a, b], [c, d]] = self.group.matrix(g).map(|row| row.map(|v| v as i32));
+        [a * x + b * y, c * x + d * y]
+    }
+
+    /// Entry `[o, i](p)` of basis element `b`.
+    fn element(&self, b: usize, o: usize, i: usize, [x, y]: [i32; 2]) -> f64 {
+        let [_, outputs, inputs, size, _] = self.basis.shape();
+        let r = self.window.radius() as i32;
+        let (row, column) = ((r - y) as usize, (r + x) as usize);
+        let at = (((b * outputs + o) * inputs + i) * size + row) * size + column;
+        self.basis.elements()[at]
+    }
+}
+
+/// A pixel of the window: channel of the input field, row and column.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Load {
+    /// Channel of the field.
+    pub channel: usize,
+    /// Row of the window, from its top.
+    pub row: usize,
+    /// Column of the window.
+    pub column: usize,
+}
+
+/// The sum or difference of two nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Sum {
+    /// The first node.
+    pub a: usize,
+    /// The second one.
+    pub b: usize,
+    /// It is subtracted.
+    pub minus: bool,
+}
+
+/// One product: `components[component] += +-weights[weight] * node`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Term {
+    /// Of the output field's transform.
+    pub component: usize,
+    /// The factor from the image.
+    pub node: usize,
+    /// The factor from the packed weights of a pair of fields.
+    pub weight: usize,
+    /// The product is subtracted.
+    pub minus: bool,
+}
+
+/// Two components that are replaced by their sum and their difference, in place.
+pub type Butterfly = [usize; 2];
+
+/// A [`SymmetricConv`] as a straight-line program.
+///
+/// For each input field: node `k` is load `k`, further nodes are the sums in order; each term is
+/// then one multiply-add for each output field. At the end the butterflies of
+/// [`synthesis`](Self::synthesis), in order, turn the components of an output field into its
+/// channels.
+///
+/// The order of all additions is kept under the group up to signs, so that outputs are equivariant
+/// to the bit. Every stage pairs elements `g` and `g z`; moving the image multiplies from the left,
+/// which takes pairs to pairs, and a sum of two numbers does not depend on their order.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SymmetricTable {
+    /// Pixels that are read.
+    pub loads: Vec<Load>,
+    /// Nodes made from earlier ones.
+    pub sums: Vec<Sum>,
+    /// Products, by component.
+    pub terms: Vec<Term>,
+    /// Components of an output field, as many as it has channels.
+    pub components: usize,
+    /// What makes channels of components, and being its own transpose in each stage, what makes
+    /// components of the gradient at the channels when it runs backwards.
+    pub synthesis: Vec<Butterfly>,
+    /// Packed weights of a pair of fields.
+    pub weights: usize,
+    /// The packed weights as combinations of the coefficients, `weights` rows.
+    pub change: Vec<f64>,
+}
+
+impl SymmetricTable {
+    /// The program of `conv`.
+    pub fn new(conv: &SymmetricConv) -> Self {
+        Derivation::new(conv).finish()
+    }
+
+    /// Multiply-adds of a pixel for each pair of fields.
+    pub fn products(&self) -> usize {
+        self.terms.len()
+    }
+}
+
+/// The Fourier transform of a group as stages of butterflies: node `i` holds component `i` of the
+/// transform after all of them, element `i` before.
+struct Transform {
+    stages: Vec<Vec<Butterfly>>,
+    /// Component `c` is `sum_g rows[c][g] v_g`, with entries 0 and +-1.
+    rows: Vec<Vec<i32>>,
+}
+
+impl Transform {
+    /// Pairs `g` with `g z` for one element `z` after another, in every block of nodes that right
+    /// multiplication by `z` exchanges in pairs (up to a common sign of each pair).
+    fn new(group: Group) -> Self {
+        let order = group.order();
+        let unit = |i: usize| (0..order).map(|g| i32::from(g == i)).collect();
+        let mut rows: Vec<Vec<i32>> = (0..order).map(unit).collect();
+        let mut stages = Vec::new();
+        let mut blocks: Vec<Vec<usize>> = vec![(0..order).collect()];
+        for z in Self::generators(group) {
+            let mut stage = Vec::new();
+            let mut next = Vec::new();
+            for block in blocks {
+                let pairs = Self::pairs(group, z, &block, &rows);
+                if pairs.is_empty() {
+                    next.push(block);
+                    continue;
+                }
+                next.push(pairs.iter().map(|p| p[0]).collect());
+                next.push(pairs.iter().map(|p| p[1]).collect());
+                stage.extend(pairs);
+            }
+            for &[a, b] in &stage {
+                let (x, y) = (rows[a].clone(), rows[b].clone());
+                rows[a] = x.iter().zip(&y).map(|(x, y)| x + y).collect();
+                rows[b] = x.iter().zip(&y).map(|(x, y)| x - y).collect();
+            }
+            stages.push(stage);
+            blocks = next;
+        }
+        Transform { stages, rows }
+    }
+
+    /// The half turn, the mirror and the smallest turn, as far as the group has them.
+    fn generators(group: Group) -> Vec<usize> {
+        let turns = group.rotations();
+        let mut generators = Vec::new();
+        if turns.is_multiple_of(4) {
+            generators.push(turns / 2);
+        }
+        if group.has_mirrors() {
+            generators.push(turns);
+        }
+        if turns > 1 {
+            generators.push(1);
+        }
+        generators
+    }
+
+    /// The nodes of `block` in pairs that multiplication by `z` exchanges; empty if it does not.
+    fn pairs(group: Group, z: usize, block: &[usize], rows: &[Vec<i32>]) -> Vec<Butterfly> {
+        let moved = |row: &[i32]| -> Vec<i32> {
+            let mut moved = vec![0; row.len()];
+            for (g, &value) in row.iter().enumerate() {
+                moved[group.product(g, z)] = value;
+            }
+            moved
+        };
+        let mut pairs: Vec<Butterfly> = Vec::new();
+        for &i in block {
+            let image = moved(&rows[i]);
+            match block.iter().find(|&&j| rows[j] == image) {
+                Some(&j) if j != i && moved(&rows[j]) == rows[i] => {
+                    if i < j {
+                        pairs.push([i, j]);
+                    }
+                }
+                _ => return Vec::new(),
+            }
+        }
+        pairs
+    }
+
+    /// The component that is `functional` up to sign.
+    fn component(&self, functional: &[i32]) -> Option<(usize, i32)> {
+        (self.rows.iter().enumerate()).find_map(|(c, row)| {
+            let same = row.iter().zip(functional).all(|(a, b)| a == b);
+            let opposite = row.iter().zip(functional).all(|(a, b)| *a == -b);
+            match (same, opposite) {
+                (true, _) => Some((c, 1)),
+                (_, true) => Some((c, -1)),
+                _ => None,
+            }
+        })
+    }
+}
+
+/// `factor` times a node, or zero.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Multiple {
+    node: usize,
+    factor: i32,
+}
+
+struct Derivation<'a> {
+    conv: &'a SymmetricConv,
+    transform: Transform,
+    nodes: Nodes,
+    /// Component, node and the weight as a combination of the coefficients, in order.
+    products: Vec<(usize, usize, Vec<f64>)>,
+}
+
+/// Nodes of the program, each made once.
+#[derive(Default)]
+struct Nodes {
+    loads: Vec<Load>,
+    sums: Vec<Sum>,
+    known: HashMap<Sum, usize>,
+}
+
+impl Nodes {
+    fn load(&mut self, load: Load) -> usize {
+        self.loads
+            .iter()
+            .position(|l| *l == load)
+            .unwrap_or_else(|| {
+                debug_assert!(self.sums.is_empty(), "loads come first");
+                self.loads.push(load);
+                self.loads.len() - 1
+            })
+    }
+
+    /// `a + b`, or `a - b`.
+    fn sum(&mut self, a: Multiple, b: Multiple, minus: bool) -> Multiple {
+        let b = Multiple {
+            node: b.node,
+            factor: if minus { -b.factor } else { b.factor },
+        };
+        if a.factor == 0 {
+            return b;
+        }
+        if b.factor == 0 {
+            return a;
+        }
+        if a.node == b.node {
+            return Multiple {
+                node: a.node,
+                factor: a.factor + b.factor,
+            };
+        }
+        debug_assert_eq!(a.factor.abs(), b.factor.abs(), "an orbit weighs all alike");
+        let minus = a.factor != b.factor;
+        let (first, second, factor) = match a.node < b.node {
+            true => (a.node, b.node, a.factor),
+            false => (b.node, a.node, b.factor),
+        };
+        let sum = Sum {
+            a: first,
+            b: second,
+            minus,
+        };
+        let next = self.loads.len() + self.sums.len();
+        let node = *self.known.entry(sum).or_insert(next);
+        if node == next {
+            self.sums.push(sum);
+        }
+        Multiple { node, factor }
+    }
+}
+
+impl<'a> Derivation<'a> {
+    fn new(conv: &'a SymmetricConv) -> Self {
+        let mut derivation = Derivation {
+            conv,
+            transform: Transform::new(conv.group),
+            nodes: Nodes::default(),
+            products: Vec::new(),
+        };
+        // All loads first: their numbers come before those of the sums.
+        let taps = derivation.representatives();
+        let loads: Vec<Vec<usize>> = (taps.iter())
+            .map(|&p| {
+                (0..conv.group.order())
+                    .map(|g| derivation.load(g, p))
+                    .collect()
+            })
+            .collect();
+        for (&p, loads) in taps.iter().zip(&loads) {
+            derivation.tap(p, loads);
+        }
+        derivation
+    }
+
+    /// The taps that the sum runs over: all for regular input, else one of each orbit.
+    fn representatives(&self) -> Vec<[i32; 2]> {
+        let conv = self.conv;
+        let orbits = 0..conv.group.order();
+        let is_first = |p: [i32; 2]| {
+            let smallest = orbits.clone().map(|g| conv.turned(g, p)).min();
+            smallest == Some(p)
+        };
+        (conv.taps())
+            .filter(|&p| conv.input == FieldKind::Regular || is_first(p))
+            .collect()
+    }
+
+    fn load(&mut self, g: usize, p: [i32; 2]) -> usize {
+        let r = self.conv.window.radius() as i32;
+        let [x, y] = self.conv.turned(g, p);
+        self.nodes.load(Load {
+            channel: match self.conv.input {
+                FieldKind::Trivial => 0,
+                FieldKind::Regular => g,
+            },
+            row: (r - y) as usize,
+            column: (r + x) as usize,
+        })
+    }
+
+    /// The products of one tap.
+    fn tap(&mut self, p: [i32; 2], loads: &[usize]) {
+        let conv = self.conv;
+        let group = conv.group;
+        let mut nodes: Vec<Multiple> = (loads.iter())
+            .map(|&node| Multiple { node, factor: 1 })
+            .collect();
+        for stage in &self.transform.stages {
+            for &[a, b] in stage {
+                let (x, y) = (nodes[a], nodes[b]);
+                nodes[a] = self.nodes.sum(x, y, false);
+                nodes[b] = self.nodes.sum(x, y, true);
+            }
+        }
+        let stabiliser = (0..group.order()).filter(|&g| conv.turned(g, p) == p);
+        let share = match conv.input {
+            FieldKind::Regular => 1.0,
+            FieldKind::Trivial => 1.0 / stabiliser.count() as f64,
+        };
+        if conv.output == FieldKind::Trivial {
+            // Only the trivial irrep comes out: the sum over the group.
+            let ones = vec![1; group.order()];
+            let (component, sign) = (self.transform.component(&ones)).expect("the trivial irrep");
+            let weight: Vec<f64> = (0..conv.basis.len())
+                .map(|b| share * conv.element(b, 0, 0, p))
+                .collect();
+            self.product(0, nodes[component], sign, weight);
+            return;
+        }
+        let mut done = vec![false; group.order()];
+        for irrep in group.irreps() {
+            let d = irrep.dimension();
+            for j in 0..d {
+                for i in 0..d {
+                    let (component, sign) = self.entry(irrep, i, j);
+                    if std::mem::replace(&mut done[component], true) {
+                        continue;
+                    }
+                    let norm: i32 = self.transform.rows[component].iter().map(|v| v * v).sum();
+                    let scale = share / f64::from(norm);
+                    for k in 0..d {
+                        let (factor, other) = self.entry(irrep, i, k);
+                        let weight = self.weight(irrep, [k, j], p);
+                        let weight = weight.into_iter().map(|w| scale * w).collect();
+                        self.product(component, nodes[factor], sign * other, weight);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The component that is entry `(i, j)` of the transform at `irrep`, up to sign.
+    fn entry(&self, irrep: Irrep, i: usize, j: usize) -> (usize, i32) {
+        let functional: Vec<i32> = (0..self.conv.group.order())
+            .map(|g| irrep.matrix(g)[i * irrep.dimension() + j].round() as i32)
+            .collect();
+        (self.transform.component(&functional))
+            .expect("butterflies reach every entry of every irrep of an on-grid group")
+    }
+
+    /// Entry `(k, j)` of `sum_h w_p(h) rho(h)` as a combination of the coefficients.
+    fn weight(&self, irrep: Irrep, [k, j]: [usize; 2], p: [i32; 2]) -> Vec<f64> {
+        let conv = self.conv;
+        (0..conv.basis.len())
+            .map(|b| {
+                (0..conv.group.order())
+                    .map(|h| irrep.matrix(h)[k * irrep.dimension() + j] * conv.element(b, h, 0, p))
+                    .sum()
+            })
+            .collect()
+    }
+
+    fn product(&mut self, component: usize, factor: Multiple, sign: i32, weight: Vec<f64>) {
+        let scale = f64::from(sign * factor.factor);
+        if scale == 0.0 {
+            return;
+        }
+        let weight = weight.into_iter().map(|w| scale * w);
+        let known =
+            (self.products.iter_mut()).find(|(c, node, _)| *c == component && *node == factor.node);
+        match known {
+            Some((_, _, sum)) => sum.iter_mut().zip(weight).for_each(|(s, w)| *s += w),
+            None => (self.products).push((component, factor.node, weight.collect())),
+        }
+    }
+
+    fn finish(self) -> SymmetricTable {
+        let (group, output) = (self.conv.group, self.conv.output);
+        let mut rows: Vec<Vec<f64>> = Vec::new();
+        let mut terms = Vec::new();
+        for (component, node, weight) in self.products {
+            let close = |row: &[f64], sign: f64| {
+                (row.iter().zip(&weight)).all(|(a, b)| (a - sign * b).abs() < 1e-12)
+            };
+            // No kernel of the basis has this weight: the term is zero.
+            if close(&vec![0.0; weight.len()], 1.0) {
+                continue;
+            }
+            let found = rows.iter().enumerate().find_map(|(k, row)| {
+                [1.0, -1.0]
+                    .into_iter()
+                    .find(|&sign| close(row, sign))
+                    .map(|sign| (k, sign < 0.0))
+            });
+            let (weight, minus) = found.unwrap_or_else(|| {
+                rows.push(weight);
+                (rows.len() - 1, false)
+            });
+            terms.push(Term {
+                component,
+                node,
+                weight,
+                minus,
+            });
+        }
+        // Within a component the order of the taps, and in each that of the irrep's columns.
+        terms.sort_by_key(|t| t.component);
+        let synthesis = match output {
+            FieldKind::Trivial => Vec::new(),
+            FieldKind::Regular => self.transform.stages.into_iter().rev().flatten().collect(),
+        };
+        SymmetricTable {
+            loads: self.nodes.loads,
+            sums: self.nodes.sums,
+            terms,
+            components: output.size(group),
+            synthesis,
+            weights: rows.len(),
+            change: rows.concat(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::testing::numbers;
+
+    const KINDS: [FieldKind; 2] = [FieldKind::Trivial, FieldKind::Regular];
+
+    fn representation(kind: FieldKind) -> Representation {
+        match kind {
+            FieldKind::Trivial => Representation::Trivial,
+            FieldKind::Regular => Representation::Regular,
+        }
+    }
+
+    fn conv(group: Group, input: FieldKind, output: FieldKind, size: usize) -> SymmetricConv {
+        let (from, to) = (representation(input), representation(output));
+        let basis = KernelBasis::complete(group, &from, &to, size).expect("on grid");
+        SymmetricConv::new(group, input, output, basis, Padding::Zero).expect("a basis")
+    }
+
+    fn products(group: Group, input: FieldKind, output: FieldKind) -> [usize; 2] {
+        let table = SymmetricTable::new(&conv(group, input, output, 3));
+        [table.products(), table.weights]
+    }
+
+    /// One output pixel of one pair of fields from the window `x[channel][row][column]`.
+    fn run(table: &SymmetricTable, coefficients: &[f64], x: impl Fn(Load) -> f64) -> Vec<f64> {
+        let weights: Vec<f64> = (table.change.chunks(coefficients.len()))
+            .map(|row| row.iter().zip(coefficients).map(|(a, b)| a * b).sum())
+            .collect();
+        let mut nodes: Vec<f64> = table.loads.iter().map(|&l| x(l)).collect();
+        for s in &table.sums {
+            let b = if s.minus { -nodes[s.b] } else { nodes[s.b] };
+            nodes.push(nodes[s.a] + b);
+        }
+        let mut components = vec![0.0; table.components];
+        for t in &table.terms {
+            let product = weights[t.weight] * nodes[t.node];
+            components[t.component] += if t.minus { -product } else { product };
+        }
+        for &[a, b] in &table.synthesis {
+            let (x, y) = (components[a], components[b]);
+            (components[a], components[b]) = (x + y, x - y);
+        }
+        components
+    }
+
+    #[test]
+    fn programs_compute_the_expanded_layer() {
+        for group in Group::ON_GRID {
+            for input in KINDS {
+                for output in KINDS {
+                    for size in [1, 3, 5] {
+                        for transposed in [false, true] {
+                            let conv = conv(group, input, output, size);
+                            let conv = if transposed { conv.transposed() } else { conv };
+                            let table = SymmetricTable::new(&conv);
+                            let mut random = numbers(5);
+                            let [len, outputs, inputs, ..] = conv.basis().shape();
+                            let coefficients: Vec<f64> = (0..len).map(|_| random()).collect();
+                            let x: Vec<f64> = (0..inputs * size * size).map(|_| random()).collect();
+                            let found = run(&table, &coefficients, |l| {
+                                x[(l.channel * size + l.row) * size + l.column]
+                            });
+                            for o in 0..outputs {
+                                let expected: f64 = (conv.basis().elements())
+                                    .chunks(outputs * x.len())
+                                    .zip(&coefficients)
+                                    .map(|(e, c)| {
+                                        let row = &e[o * x.len()..(o + 1) * x.len()];
+                                        c * row.iter().zip(&x).map(|(a, b)| a * b).sum::<f64>()
+                                    })
+                                    .sum();
+                                let error = (found[o] - expected).abs();
+                                assert!(
+                                    error < 1e-12,
+                                    "{group} {input:?} -> {output:?} {size}: {error}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_as_few_as_the_irreps_allow() {
+        use FieldKind::{Regular, Trivial};
+        let (c2, c4, d4) = (Group::cyclic(2), Group::cyclic(4), Group::dihedral(4));
+        // Dense: 36, 144 and 576 for regular to regular.
+        assert_eq!(products(c2, Regular, Regular), [18, 18]);
+        assert_eq!(products(c4, Regular, Regular), [54, 36]);
+        assert_eq!(products(d4, Regular, Regular), [108, 72]);
+        // Dense: 36 and 72 for lifting and projection.
+        assert_eq!(products(c4, Trivial, Regular), [13, 9]);
+        assert_eq!(products(c4, Regular, Trivial), [9, 9]);
+        assert_eq!(products(d4, Regular, Trivial), [9, 9]);
+        assert_eq!(products(d4, Trivial, Regular)[1], 9);
+    }
+
+    /// Moving the image moves every rounding with it.
+    #[test]
+    fn programs_are_equivariant_to_the_bit() {
+        for group in Group::ON_GRID {
+            for input in KINDS {
+                for output in KINDS {
+                    let conv = conv(group, input, output, 3);
+                    let table = SymmetricTable::new(&conv);
+                    let mut random = numbers(9);
+                    let coefficients: Vec<f64> =
+                        (0..conv.basis().len()).map(|_| random()).collect();
+                    let inputs = input.size(group);
+                    let x: Vec<f64> = (0..inputs * 9).map(|_| random()).collect();
+                    let at = |c: usize, [px, py]: [i32; 2]| {
+                        x[(c * 3 + (1 - py) as usize) * 3 + (1 + px) as usize]
+                    };
+                    let still = run(&table, &coefficients, |l| {
+                        at(l.channel, [l.column as i32 - 1, 1 - l.row as i32])
+                    });
+                    for g in 0..group.order() {
+                        // (T_g f)_h(p) = f_{g^-1 h}(R_g^-1 p).
+                        let back = group.inverse(g);
+                        let moved = run(&table, &coefficients, |l| {
+                            let point = [l.column as i32 - 1, 1 - l.row as i32];
+                            let channel = match input {
+                                FieldKind::Trivial => 0,
+                                FieldKind::Regular => group.product(back, l.channel),
+                            };
+                            at(channel, conv.turned(back, point))
+                        });
+                        for (h, value) in moved.iter().enumerate() {
+                            let from = match output {
+                                FieldKind::Trivial => 0,
+                                FieldKind::Regular => group.product(back, h),
+                            };
+                            assert_eq!(
+                                value.to_bits(),
+                                still[from].to_bits(),
+                                "{group} {input:?} -> {output:?} under {g}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_harmonic_basis_has_a_table_too() {
+        let c4 = Group::cyclic(4);
+        let regular = Representation::Regular;
+        let basis = KernelBasis::harmonic(c4, &regular, &regular, 3).expect("valid");
+        let kind = FieldKind::Regular;
+        let conv = SymmetricConv::new(c4, kind, kind, basis, Padding::Zero).expect("valid");
+        let table = SymmetricTable::new(&conv);
+        assert!(table.products() <= 54 && table.weights <= 36);
+    }
+
+    #[test]
+    fn foreign_bases_are_refused() {
+        let (c4, kind) = (Group::cyclic(4), FieldKind::Regular);
+        let regular = Representation::Regular;
+        let c2 = KernelBasis::complete(Group::cyclic(2), &regular, &regular, 3).expect("valid");
+        assert!(SymmetricConv::new(c4, kind, kind, c2, Padding::Zero).is_err());
+        let c1 = vec![1.0; 4 * 4 * 9];
+        let c1 = KernelBasis::from_elements(1, [4, 4, 3, 3], c1);
+        assert!(SymmetricConv::new(c4, kind, kind, c1, Padding::Zero).is_ok());
+        let mut broken = vec![1.0; 4 * 4 * 9];
+        broken[3] = 0.5;
+        let broken = KernelBasis::from_elements(1, [4, 4, 3, 3], broken);
+        assert!(SymmetricConv::new(c4, kind, kind, broken, Padding::Zero).is_err());
+        let off = KernelBasis::harmonic(Group::cyclic(3), &regular, &regular, 3).expect("valid");
+        assert!(SymmetricConv::new(Group::cyclic(3), kind, kind, off, Padding::Zero).is_err());
+    }
+}

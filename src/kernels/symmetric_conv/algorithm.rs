@@ -1,0 +1,248 @@
+//! The algorithms of a symmetric convolution's three maps, and the problems they are chosen for.
+
+use super::{SymmetricLanes, SymmetricTile, expanded, forward, input_gradient, weight_gradient};
+use crate::group::SymmetricConv;
+use crate::kernels::chain::Chain;
+use crate::kernels::conv2d::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
+use crate::kernels::{Capabilities, Family, Forced, Lowered};
+use crate::shape::Shape;
+use std::fmt;
+use std::sync::Arc;
+
+/// A symmetric convolution: what the choice of an algorithm depends on.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SymmetricProblem {
+    /// The layer.
+    pub conv: Arc<SymmetricConv>,
+    /// The image, N C H W.
+    pub x: Shape,
+    /// Output fields.
+    pub outputs: usize,
+}
+
+impl SymmetricProblem {
+    /// The shape of the weight, 1 FO FI B.
+    pub fn w(&self) -> Shape {
+        let inputs = self.x.c() / self.conv.input().size(self.conv.group());
+        Shape::new(1, self.outputs, inputs, self.conv.basis().len())
+    }
+
+    /// The shape of the output.
+    pub fn y(&self) -> Shape {
+        self.dense().y()
+    }
+
+    /// The convolution with the expanded kernel.
+    pub fn dense(&self) -> Convolution {
+        Convolution {
+            x: self.x,
+            outputs: expanded(&self.conv, self.w()).n(),
+            window: self.conv.window(),
+        }
+    }
+
+    fn representative(&self) -> Self {
+        SymmetricProblem {
+            x: self.dense().representative().x,
+            ..self.clone()
+        }
+    }
+}
+
+impl fmt::Display for SymmetricProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {:?} {}-{} ",
+            self.conv.group(),
+            self.conv.basis().len(),
+            self.w().h(),
+            self.outputs
+        )?;
+        self.dense().fmt(f)
+    }
+}
+
+/// A symmetric convolution or its transpose in the image.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SymmetricImageProblem {
+    /// The transpose.
+    pub transposed: bool,
+    /// The convolution.
+    pub convolution: SymmetricProblem,
+}
+
+impl fmt::Display for SymmetricImageProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.transposed {
+            true => "input gradient ",
+            false => "forward ",
+        })?;
+        self.convolution.fmt(f)
+    }
+}
+
+/// How a symmetric convolution or its input gradient is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SymmetricAlgorithm {
+    /// In the Fourier domain of the group.
+    Fourier(SymmetricTile),
+    /// As an ordinary convolution with the expanded kernel.
+    Expanded(ImageAlgorithm),
+}
+
+/// How its weight gradient is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SymmetricWeightAlgorithm {
+    /// In the Fourier domain of the group. Images whose rows are no multiple of 4 go by way of the
+    /// expanded kernel, loop for loop.
+    Fourier(SymmetricLanes),
+    /// The gradient of the expanded kernel, projected onto the coefficients.
+    Expanded(WeightAlgorithm),
+}
+
+impl SymmetricWeightAlgorithm {
+    /// How the gradient of the expanded kernel is computed.
+    pub(super) fn dense(self) -> WeightAlgorithm {
+        match self {
+            SymmetricWeightAlgorithm::Fourier(_) => WeightAlgorithm::Readable,
+            SymmetricWeightAlgorithm::Expanded(dense) => dense,
+        }
+    }
+}
+
+impl fmt::Display for SymmetricAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SymmetricAlgorithm::Fourier(tile) => tile.fmt(f),
+            SymmetricAlgorithm::Expanded(dense) => write!(f, "expanded {dense}"),
+        }
+    }
+}
+
+impl fmt::Display for SymmetricWeightAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SymmetricWeightAlgorithm::Fourier(lanes) => lanes.fmt(f),
+            SymmetricWeightAlgorithm::Expanded(dense) => write!(f, "expanded {dense}"),
+        }
+    }
+}
+
+/// Channels and accumulators of the tiles that are tried.
+const TILES: [(u32, u32); 6] = [(24, 48), (32, 64), (16, 32), (16, 64), (8, 32), (8, 16)];
+
+impl Family for SymmetricAlgorithm {
+    type Problem = SymmetricImageProblem;
+
+    const NAME: &'static str = "symmetric conv";
+
+    fn default_for(capabilities: Capabilities, _: &SymmetricImageProblem) -> Self {
+        SymmetricAlgorithm::Fourier(SymmetricTile::default_for(capabilities))
+    }
+
+    fn alternatives(capabilities: Capabilities, problem: &SymmetricImageProblem) -> Vec<Self> {
+        let default = SymmetricTile::default_for(capabilities);
+        let tiles = TILES.map(|(channels, accumulators)| SymmetricTile {
+            channels,
+            accumulators,
+            ..default
+        });
+        let dense = ImageProblem {
+            transposed: problem.transposed,
+            convolution: problem.convolution.dense(),
+        };
+        let dense = ImageAlgorithm::default_for(capabilities, &dense);
+        (tiles.into_iter().map(SymmetricAlgorithm::Fourier))
+            .chain([SymmetricAlgorithm::Expanded(dense)])
+            .collect()
+    }
+
+    fn forced(forced: &Forced) -> Option<Self> {
+        forced.symmetric
+    }
+
+    fn lower(self, problem: &SymmetricImageProblem) -> Lowered {
+        let c = &problem.convolution;
+        let chain = Chain::none();
+        match problem.transposed {
+            true => input_gradient(&c.conv, c.y(), c.w(), c.x, &chain, self),
+            false => forward(&c.conv, c.x, c.w(), &chain, self),
+        }
+    }
+
+    fn representative(problem: &SymmetricImageProblem) -> SymmetricImageProblem {
+        SymmetricImageProblem {
+            convolution: problem.convolution.representative(),
+            ..problem.clone()
+        }
+    }
+
+    fn inputs(problem: &SymmetricImageProblem) -> Vec<Shape> {
+        let c = &problem.convolution;
+        vec![if problem.transposed { c.y() } else { c.x }, c.w()]
+    }
+
+    fn output(problem: &SymmetricImageProblem) -> Shape {
+        let c = &problem.convolution;
+        if problem.transposed { c.x } else { c.y() }
+    }
+}
+
+/// Accumulators and rows of the lanes that are tried.
+const LANES: [(u32, u32); 4] = [(144, 4), (144, 2), (216, 4), (72, 4)];
+
+impl Family for SymmetricWeightAlgorithm {
+    type Problem = SymmetricProblem;
+
+    const NAME: &'static str = "symmetric conv weight gradient";
+
+    fn default_for(capabilities: Capabilities, problem: &SymmetricProblem) -> Self {
+        match SymmetricLanes::default_for(capabilities) {
+            Some(lanes) if problem.x.w().is_multiple_of(4) => {
+                SymmetricWeightAlgorithm::Fourier(lanes)
+            }
+            _ => {
+                let dense = WeightAlgorithm::default_for(capabilities, &problem.dense());
+                SymmetricWeightAlgorithm::Expanded(dense)
+            }
+        }
+    }
+
+    fn alternatives(capabilities: Capabilities, problem: &SymmetricProblem) -> Vec<Self> {
+        let mut all = Vec::new();
+        if let SymmetricWeightAlgorithm::Fourier(default) = Self::default_for(capabilities, problem)
+        {
+            all.extend(LANES.map(|(accumulators, rows)| {
+                SymmetricWeightAlgorithm::Fourier(SymmetricLanes {
+                    accumulators,
+                    rows,
+                    ..default
+                })
+            }));
+        }
+        let dense = WeightAlgorithm::default_for(capabilities, &problem.dense());
+        all.push(SymmetricWeightAlgorithm::Expanded(dense));
+        all
+    }
+
+    fn forced(forced: &Forced) -> Option<Self> {
+        forced.symmetric_weights
+    }
+
+    fn lower(self, problem: &SymmetricProblem) -> Lowered {
+        weight_gradient(&problem.conv, problem.x, problem.y(), problem.w(), self)
+    }
+
+    fn representative(problem: &SymmetricProblem) -> SymmetricProblem {
+        problem.representative()
+    }
+
+    fn inputs(problem: &SymmetricProblem) -> Vec<Shape> {
+        vec![problem.x, problem.y()]
+    }
+
+    fn output(problem: &SymmetricProblem) -> Shape {
+        problem.w()
+    }
+}
