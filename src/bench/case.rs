@@ -279,7 +279,7 @@ impl Recorded {
         let mut model = LearnedProximalGradient::new(&config, 1, norm)?;
         let mut parameters = perturbed(&model);
         if !step {
-            (model, parameters) = model.freeze(&parameters)?;
+            (model, parameters) = model.deployed(&parameters)?;
         }
         let mut tape = Tape::new();
         let y = tape.input("measurements", operator.range());

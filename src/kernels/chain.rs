@@ -1,6 +1,8 @@
 //! Chains of elementwise functions as generated WGSL: the whole of an elementwise kernel, or the
 //! epilogue of another one.
 
+use super::Slot;
+use crate::gpu::Texture;
 use crate::reference::elementwise::{Binary, Unary};
 use crate::shader::Variant;
 use crate::shape::Shape;
@@ -34,6 +36,8 @@ pub struct Chain {
     pub stages: Vec<Stage>,
     /// Shapes of the operands.
     pub operands: Vec<Shape>,
+    /// Operands are read through textures, those that fit into one.
+    pub textures: bool,
 }
 
 /// The names under which operands are bound.
@@ -60,21 +64,29 @@ impl Chain {
     pub fn wgsl(&self, shape: Shape, quads: bool) -> String {
         let (number, width) = if quads { ("vec4<f32>", 4) } else { ("f32", 1) };
         let mut text = format!("alias Number = {number};\nconst WIDTH = {width}u;\n");
+        if self.operands.iter().any(|&o| self.through_texture(o)) {
+            text.insert_str(0, "#import lib/texels\n");
+        }
         let whole = |operand: Shape| operand.w() == shape.w();
         for (k, (operand, name)) in self.operands.iter().zip(OPERANDS).enumerate() {
             let binding = 8 + k;
-            let element = if whole(*operand) { "Number" } else { "f32" };
-            let _ = writeln!(
-                text,
-                "@group(0) @binding({binding}) var<storage, read> {name}: array<{element}>;"
-            );
+            let ty = match (self.through_texture(*operand), whole(*operand)) {
+                (true, _) => "var NAME: texture_2d<f32>",
+                (false, true) => "var<storage, read> NAME: array<Number>",
+                (false, false) => "var<storage, read> NAME: array<f32>",
+            };
+            let variable = ty.replace("NAME", name);
+            let _ = writeln!(text, "@group(0) @binding({binding}) {variable};");
         }
         text.push_str("fn chain(value: Number, i: u32, at: vec4<u32>) -> Number {\n");
         for (k, (operand, name)) in self.operands.iter().zip(OPERANDS).enumerate() {
             let index = operand_index(*operand, shape);
-            let element = match (quads, whole(*operand)) {
-                (true, true) => format!("{name}[({index}) / 4u]"),
-                _ => format!("Number({name}[{index}])"),
+            let texel = format!("textureLoad({name}, texel(({index}) / 4u), 0)");
+            let element = match (self.through_texture(*operand), quads && whole(*operand)) {
+                (true, true) => texel,
+                (true, false) => format!("Number({texel}[({index}) % 4u])"),
+                (false, true) => format!("{name}[({index}) / 4u]"),
+                (false, false) => format!("Number({name}[{index}])"),
             };
             let _ = writeln!(text, "    let o{k} = {element};");
         }
@@ -96,6 +108,21 @@ impl Chain {
         };
         let _ = writeln!(text, "    return {result};\n}}");
         text
+    }
+
+    fn through_texture(&self, operand: Shape) -> bool {
+        self.textures && Texture::holds(operand.bytes())
+    }
+
+    /// What the operands are bound to, if they are the operation's inputs from `first` on.
+    pub fn bind(&self, first: usize, bindings: &mut Vec<(&'static str, Slot)>) {
+        for (k, (&operand, name)) in self.operands.iter().zip(OPERANDS).enumerate() {
+            let slot = Slot::Input(first + k);
+            bindings.push(match self.through_texture(operand) {
+                true => (name, slot.through_texture()),
+                false => (name, slot),
+            });
+        }
     }
 
     /// `variant` with this chain as `generated/chain`.

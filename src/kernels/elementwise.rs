@@ -1,6 +1,6 @@
 //! Elementwise kernels: one fused chain in one pass over memory.
 
-use super::chain::{Chain, OPERANDS};
+use super::chain::Chain;
 use super::{Launch, Lowered, Slot, extents};
 use crate::shader::{Variant, params};
 use crate::shape::Shape;
@@ -29,9 +29,7 @@ pub fn evaluate(chain: &Chain, shape: Shape) -> Lowered {
         pad2: 0,
     };
     let mut bindings = vec![("result", Slot::Output)];
-    for (k, name) in OPERANDS.iter().enumerate().take(chain.operands.len()) {
-        bindings.push((name, Slot::Input(k)));
-    }
+    chain.bind(0, &mut bindings);
     let quads = Chain::quads(shape);
     let per_thread = if quads { 4 * PER_THREAD } else { PER_THREAD };
     let groups = (shape.elements() as u64).div_ceil(WORKGROUP * per_thread);

@@ -242,6 +242,18 @@ impl LearnedProximalGradient {
         block.projection.forward(tape, bound, sum)
     }
 
+    /// The network and parameters with which it reconstructs the fastest: as they are where the
+    /// layers are symmetric convolutions, which cost less than ordinary ones, else frozen.
+    ///
+    /// # Errors
+    /// Those of [`LearnedProximalGradient::freeze`].
+    pub fn deployed(&self, values: &[f32]) -> Result<(LearnedProximalGradient, Vec<f32>)> {
+        match self.config.group.order() > 1 && self.config.group.on_grid() {
+            true => Ok((self.clone(), values.to_vec())),
+            false => self.freeze(values),
+        }
+    }
+
     /// The same network as an ordinary one (group C1) with the same output, and its parameters:
     /// for runtimes that know plain convolutions only.
     ///

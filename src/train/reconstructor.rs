@@ -46,11 +46,11 @@ impl Reconstructor {
             )));
         }
         let model = spec.build()?;
-        let (frozen, values) = model.freeze(parameters)?;
+        let (deployed, values) = model.deployed(parameters)?;
         let store = Store::new(gpu);
-        store.write(Parameters::STATE, frozen.parameters().flat(), &values)?;
+        store.write(Parameters::STATE, deployed.parameters().flat(), &values)?;
         Ok(Reconstructor {
-            forward: Forward::compile(&store, operator, &frozen, batch, 0)?,
+            forward: Forward::compile(&store, operator, &deployed, batch, 0)?,
             parameters: model.parameters().count(),
         })
     }

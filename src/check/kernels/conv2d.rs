@@ -109,7 +109,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
         }));
     }
     let mut checks: Vec<Check> = trials.iter().flat_map(rows).collect();
-    for trial in &trials[..2] {
+    for trial in &trials[..3] {
         for (kind, part) in [(Kind::Forward, "forward"), (Kind::Input, "input_gradient")] {
             let cases = Padding::ALL.map(|padding| {
                 case(
@@ -189,8 +189,12 @@ fn rows(trial: &Trial) -> Vec<Check> {
     rows
 }
 
+fn uses_textures(images: ImageAlgorithm) -> bool {
+    matches!(images, ImageAlgorithm::Tiled(Tile { texture: true, .. }))
+}
+
 /// Bias, leaky ReLU, then a residual.
-fn epilogue(output: Shape) -> Chain {
+fn epilogue(output: Shape, textures: bool) -> Chain {
     Chain {
         stages: vec![
             Stage::Binary(Binary::Add, Source::Root, Source::Operand(0)),
@@ -198,6 +202,7 @@ fn epilogue(output: Shape) -> Chain {
             Stage::Binary(Binary::Add, Source::Stage(1), Source::Operand(1)),
         ],
         operands: vec![output.with(0, 1).with(2, 1).with(3, 1), output],
+        textures,
     }
 }
 
@@ -216,7 +221,7 @@ fn case(
         Kind::Weight => ws,
     };
     let chain = if fused {
-        epilogue(output)
+        epilogue(output, uses_textures(images))
     } else {
         Chain::none()
     };

@@ -53,6 +53,8 @@ const BROADCAST: [Shape; 6] = [
     Shape::new(1, 1, 11, 7),
 ];
 const FULL: Shape = Shape::new(2, 3, 11, 7);
+/// More than a row of a texture.
+const QUADS: Shape = Shape::new(2, 3, 40, 20);
 
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
@@ -64,13 +66,30 @@ pub(super) fn checks() -> Vec<Check> {
     }
     for (f, domain) in BINARY {
         let name = format!("elementwise/{}", f.name());
-        checks.push(Check::kernel(name, [binary(f, domain, FULL, FULL)]));
+        checks.push(Check::kernel(
+            name,
+            [binary(f, domain, [FULL, FULL], false)],
+        ));
     }
-    let broadcast = BROADCAST.map(|s| binary(Binary::Sub, Domain::Line, s, FULL));
-    let both = [[1, 2], [3, 4]]
-        .map(|[a, b]| binary(Binary::Mul, Domain::Line, BROADCAST[a], BROADCAST[b]));
+    let broadcast = BROADCAST.map(|s| binary(Binary::Sub, Domain::Line, [s, FULL], false));
+    let both = [[1, 2], [3, 4]].map(|[a, b]| {
+        binary(
+            Binary::Mul,
+            Domain::Line,
+            [BROADCAST[a], BROADCAST[b]],
+            false,
+        )
+    });
     let broadcast = broadcast.into_iter().chain(both);
     checks.push(Check::kernel("elementwise/broadcast", broadcast));
+    // Through textures: rows of whole quads and others, operands that broadcast along them or not.
+    let shapes = BROADCAST.map(|s| [s, FULL]).into_iter().chain([
+        [QUADS, QUADS],
+        [QUADS, Shape::new(1, 3, 1, 1)],
+        [QUADS.with(1, 1), QUADS.with(3, 1)],
+    ]);
+    let textures = shapes.map(|s| binary(Binary::Sub, Domain::Line, s, true));
+    checks.push(Check::kernel("elementwise/textures", textures));
     checks.push(Check::kernel("elementwise/chain", [chain()]));
     checks
 }
@@ -129,6 +148,7 @@ fn unary(f: Unary, domain: Domain, len: usize) -> Case {
     let chain = Chain {
         stages: vec![Stage::Unary(f, Source::Operand(0))],
         operands: vec![shape],
+        textures: false,
     };
     let lowered = elementwise::evaluate(&chain, shape);
     Case::new(format!("{f:?} {len}"), lowered, move |noise| {
@@ -139,11 +159,12 @@ fn unary(f: Unary, domain: Domain, len: usize) -> Case {
     })
 }
 
-fn binary(f: Binary, domain: Domain, a_shape: Shape, b_shape: Shape) -> Case {
+fn binary(f: Binary, domain: Domain, [a_shape, b_shape]: [Shape; 2], textures: bool) -> Case {
     let shape = a_shape.broadcast(b_shape).unwrap_or(FULL);
     let chain = Chain {
         stages: vec![Stage::Binary(f, Source::Operand(0), Source::Operand(1))],
         operands: vec![a_shape, b_shape],
+        textures,
     };
     let lowered = elementwise::evaluate(&chain, shape);
     Case::new(
@@ -188,6 +209,7 @@ fn chain() -> Case {
             Stage::Binary(Binary::Sub, At(7), Operand(5)),
         ],
         operands: shapes.to_vec(),
+        textures: false,
     };
     let lowered = elementwise::evaluate(&chain, FULL);
     Case::new("chain", lowered, move |noise| {

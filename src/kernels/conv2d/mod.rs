@@ -15,7 +15,7 @@ mod weight_columns;
 mod weight_lanes;
 mod weight_tile;
 
-use super::chain::{Chain, OPERANDS};
+use super::chain::Chain;
 use super::{Launch, Lowered, Slot};
 use crate::gpu::Trust;
 use crate::shader::{Variant, params};
@@ -94,9 +94,7 @@ fn with_operands(
     mut bindings: Vec<(&'static str, Slot)>,
     chain: &Chain,
 ) -> Vec<(&'static str, Slot)> {
-    for (k, name) in OPERANDS.iter().enumerate().take(chain.operands.len()) {
-        bindings.push((name, Slot::Input(2 + k)));
-    }
+    chain.bind(2, &mut bindings);
     bindings
 }
 

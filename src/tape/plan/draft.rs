@@ -15,6 +15,9 @@ use std::collections::HashMap;
 /// Elements that a buffer offset must be a multiple of: WebGPU's 256 bytes.
 pub(super) const ALIGNMENT: usize = 64;
 
+/// Elements of a result from which on software adapters read a chain's operands through textures.
+const TEXTURES: usize = 1 << 14;
+
 /// Everything about a plan that needs no device.
 pub(super) struct Draft {
     pub nodes: Vec<Node>,
@@ -51,7 +54,12 @@ impl Draft {
         let is_view: Vec<bool> = (nodes.iter().zip(&owner).enumerate())
             .map(|(i, (node, owner))| owner.0 != i && node.op.updates() == 0)
             .collect();
-        let tasks = fuse::tasks(&nodes, &outputs, &is_view);
+        let mut tasks = fuse::tasks(&nodes, &outputs, &is_view);
+        for task in &mut tasks {
+            // Worth the copy where many threads read.
+            let large = nodes[task.output].shape.elements() >= TEXTURES;
+            task.chain.textures = capabilities.software && large;
+        }
         let live = fuse::live(&nodes, &outputs);
         let joins = join::join(&nodes, &live, &outputs, &mut owner);
         let mut choices = Choices::new(capabilities, options);

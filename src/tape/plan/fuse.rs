@@ -186,6 +186,7 @@ fn grow(
             })
             .collect(),
         operands: operands.iter().map(|&i| nodes[i].shape).collect(),
+        textures: false,
     };
     let mut inputs = root.map_or_else(Vec::new, |r| nodes[r].inputs.clone());
     inputs.extend(operands);
@@ -198,7 +199,13 @@ fn grow(
 }
 
 fn takes_epilogue(op: &Op) -> bool {
-    matches!(op, Op::Conv2d(_) | Op::Conv2dInputGradient(_))
+    matches!(
+        op,
+        Op::Conv2d(_)
+            | Op::Conv2dInputGradient(_)
+            | Op::SymmetricConv(_)
+            | Op::SymmetricConvInputGradient(_)
+    )
 }
 
 fn distinct(items: &[usize]) -> Vec<usize> {
