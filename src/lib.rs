@@ -12,10 +12,11 @@
 //!
 //! | room | what it holds |
 //! | --- | --- |
-//! | [`shape`], [`error`], [`config`] | shapes and geometries, the one error type, TOML with good messages |
+//! | [`shape`], [`error`], [`config`], [`files`] | shapes and geometries, the one error type, TOML with good messages, files that appear whole |
 //! | [`shader`], [`group`], [`reference`](mod@reference) | WGSL text to checked modules; groups and kernel bases; f64 twins of the kernels |
 //! | [`gpu`] | adapters, buffers, pipelines |
 //! | [`kernels`] | dispatches of every kernel family |
+//! | [`tune`] | which of a family's kernels is fastest on this device |
 //! | [`tape`] | recording, gradients, plans |
 //! | [`operators`], [`nn`] | forward operators with exact adjoints; layers |
 //! | [`losses`], [`solvers`], [`models`], [`metrics`] | what is minimised, classical methods, networks, scores |
@@ -85,6 +86,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod experiments;
+pub mod files;
 pub mod gpu;
 pub mod group;
 pub mod kernels;
@@ -101,3 +103,4 @@ pub mod shape;
 pub mod solvers;
 pub mod tape;
 pub mod train;
+pub mod tune;

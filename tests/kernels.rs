@@ -54,7 +54,7 @@ fn gpu() -> Option<Gpu> {
     let selection = Selection {
         adapter: variable("EQUILENS_ADAPTER"),
         backend,
-        memory_limit: None,
+        ..Selection::default()
     };
     match Gpu::open(&selection) {
         Ok(gpu) => Some(gpu),

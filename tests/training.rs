@@ -11,8 +11,8 @@ use equilens::tape::plan::Store;
 use equilens::tape::{Tape, plan};
 use equilens::train::{
     AdamConfig, DataConfig, Dataset, ModelConfig, ModelSpec, OptimiserConfig, Progress, Recipe,
-    Reconstructor, Record, RunDir, RunOptions, Schedule, TrainConfig, Trainer, TrainingConfig,
-    Which, prepare, run,
+    Reconstructor, Record, RunDir, RunOptions, Schedule, Setup, TrainConfig, Trainer,
+    TrainingConfig, Which, prepare, run,
 };
 use std::path::Path;
 use std::sync::OnceLock;
@@ -216,6 +216,17 @@ fn a_resumed_run_has_the_same_bits() -> Result<()> {
     assert_eq!(strip(&straight)?, strip(&resumed)?);
     let seconds: Vec<f64> = resumed.records()?.iter().map(|r| r.seconds).collect();
     assert!(seconds.is_sorted(), "{seconds:?}");
+    // What each part was computed on.
+    let setups = resumed.setups()?;
+    let starts: Vec<u64> = setups.iter().map(|s| s.from_step).collect();
+    assert_eq!(starts, [0, stopped]);
+    assert_eq!(setups[0].variants, setups[1].variants);
+    assert!(
+        setups[0]
+            .variants
+            .iter()
+            .any(|v| v.operation.starts_with("conv2d forward"))
+    );
     Ok(())
 }
 
@@ -381,8 +392,10 @@ fn run_directories_refuse_what_they_cannot_be() -> Result<()> {
     let mut first = RunDir::create(&path, &config)?;
     let error = first.load(Which::Best).expect_err("no checkpoint");
     assert!(error.to_string().contains("no checkpoint yet"), "{error}");
-    first.begin(0)?;
-    let error = RunDir::open(&path)?.begin(0).expect_err("locked");
+    first.begin(&Setup::default())?;
+    let error = RunDir::open(&path)?
+        .begin(&Setup::default())
+        .expect_err("locked");
     assert!(
         matches!(&error, Error::Config(m) if m.contains("another process")),
         "{error}"

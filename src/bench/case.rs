@@ -3,8 +3,6 @@
 use super::name::{Benchmark, Direction, Network, Pass, convolution_shapes};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernels::Capabilities;
-use crate::kernels::conv2d::{Tile, WeightTile};
 use crate::losses;
 use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
 use crate::nn::Parameters;
@@ -68,25 +66,23 @@ impl Case {
             }
         };
         Ok(Case {
+            variant: variant(&plan),
             plan,
-            variant: variant(gpu, benchmark),
             mismatch,
             _store: store,
         })
     }
 }
 
-/// The name of the variant that a benchmark runs.
-fn variant(gpu: &Gpu, benchmark: Benchmark) -> String {
-    let capabilities = Capabilities::of(gpu);
-    match benchmark {
-        Benchmark::Ray { .. } => "gather".into(),
-        Benchmark::Convolution {
-            pass: Pass::WeightGradient,
-            ..
-        } => WeightTile::default_for(capabilities).to_string(),
-        _ => Tile::default_for(capabilities).to_string(),
+/// The names of the variants that a plan runs, in the order of their first use.
+fn variant(plan: &Plan) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for chosen in plan.chosen() {
+        if !names.contains(&chosen.variant.as_str()) {
+            names.push(&chosen.variant);
+        }
     }
+    names.join(" + ")
 }
 
 fn noise(shape: Shape, stream: u32) -> Vec<f32> {
@@ -161,7 +157,7 @@ fn convolution(
             ([a, b], tape.conv2d_weight_gradient(a, b, WINDOW)?)
         }
     };
-    let plan = Plan::compile(&tape, &[result], store, Options::default())?;
+    let plan = Plan::compile(&tape, &[result], store, Options::tuned())?;
     let [a, b] = [0, 1].map(|k| noise(arguments[k].shape(), k as u32));
     plan.run(&[("a", &a), ("b", &b)])?;
     let found = plan.read(result)?;
@@ -216,7 +212,7 @@ fn ray(
             (y, operator.adjoint(&mut tape, y)?)
         }
     };
-    let plan = Plan::compile(&tape, &[result], store, Options::default())?;
+    let plan = Plan::compile(&tape, &[result], store, Options::tuned())?;
     let values = noise(argument.shape(), 0);
     plan.run(&[("a", &values)])?;
     let found = plan.read(result)?;
@@ -308,7 +304,7 @@ impl Recorded {
             (estimate, vec![estimate])
         };
         store.write(Parameters::STATE, theta.shape(), &parameters)?;
-        let plan = Plan::compile(&tape, &outputs, store, Options::default())?;
+        let plan = Plan::compile(&tape, &outputs, store, Options::tuned())?;
         let mut feeds = Feeds::from([(Parameters::STATE.to_string(), wide(&parameters))]);
         for moment in ["m", "v"] {
             feeds.insert(moment.into(), vec![0.0; theta.shape().elements()]);

@@ -11,6 +11,7 @@ pub use name::{Benchmark, Direction, Network, Pass};
 
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::tune::median;
 use case::Case;
 use serde::Serialize;
 use std::time::Instant;
@@ -212,8 +213,8 @@ impl Entry {
                 pairs.push((self.encoded(gpu)?, replay(gpu, &self.case)?));
             }
         }
-        let kernels = median(pairs.iter().map(|p| p.0).collect());
-        let replays = median(pairs.iter().map(|p| p.1).collect());
+        let kernels = median(&pairs.iter().map(|p| p.0).collect::<Vec<_>>());
+        let replays = median(&pairs.iter().map(|p| p.1).collect::<Vec<_>>());
         let overhead = |(replay, kernel): (f64, f64)| (replay - kernel) / kernel;
         Ok(NetworkCost {
             peak_bytes: self.case.plan.memory().total(),
@@ -232,15 +233,8 @@ fn replay(gpu: &Gpu, case: &Case) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let upper = *values.get(values.len() / 2)?;
-    let lower = values[(values.len() - 1) / 2];
-    Some(0.5 * (lower + upper))
-}
-
 fn timing(samples: &[f64], (flops, bytes): (u64, u64), ceiling: Ceiling) -> Option<Timing> {
-    let median_ms = median(samples.to_vec())?;
+    let median_ms = median(samples)?;
     let (gflops, gbytes) = (
         flops as f64 / median_ms / 1e6,
         bytes as f64 / median_ms / 1e6,
@@ -272,7 +266,6 @@ mod tests {
         assert_eq!((t.median_ms, t.min_ms, t.max_ms), (1.0, 0.5, 3.0));
         assert!((t.fraction - 0.5).abs() < 1e-12, "{t:?}");
         assert_eq!(timing(&[], (1, 1), ceiling), None);
-        assert_eq!(median(vec![1.0, 2.0]), Some(1.5));
     }
 
     #[test]

@@ -4,11 +4,10 @@
 use super::Measure;
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu};
-use crate::kernels::{Launch, Lowered, Slot};
+use crate::kernels::{Dispatch, Launch, Lowered, Range, Slot, encode};
 use crate::reference::Twin;
 use crate::reference::random::{self, Draw};
-use crate::shader::BindingClass;
-use std::collections::HashMap;
+use crate::shader::fnv1a;
 
 /// Reproducible inputs: the numbers of one seed and one label.
 #[derive(Clone, Debug)]
@@ -20,10 +19,8 @@ impl Noise {
     /// The numbers of `label` under `seed`. They depend on nothing else, so that one check run
     /// alone sees what it saw among the others.
     pub fn new(seed: u64, label: &str) -> Self {
-        // FNV-1a, folded to the generator's 32-bit stream.
-        let hash = label.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-        });
+        // Folded to the generator's 32-bit stream.
+        let hash = fnv1a(label.as_bytes());
         Noise {
             draw: Draw::new(seed, (hash ^ (hash >> 32)) as u32),
         }
@@ -186,21 +183,21 @@ impl Guarded {
     /// The payload and the guard words behind it: devices clamp or drop what leaves a binding, so
     /// only a guard inside the binding sees an index beyond the end. An index below zero wraps
     /// around and is one.
-    fn binding(&self) -> wgpu::BindingResource<'_> {
-        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer: self.buffer.raw(),
+    fn whole(&self) -> Range {
+        Range {
+            buffer: self.buffer.raw().clone(),
             offset: 4 * self.front as u64,
-            size: std::num::NonZeroU64::new(4 * (self.len + BACK) as u64),
-        })
+            bytes: 4 * (self.len + BACK) as u64,
+        }
     }
 
     /// A part of the payload and the guard words behind it, if a uniform binding may be so long.
-    fn part(&self, offset: u64, bytes: u64, limit: u64) -> wgpu::BindingResource<'_> {
-        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer: self.buffer.raw(),
+    fn part(&self, offset: u64, bytes: u64, limit: u64) -> Range {
+        Range {
+            buffer: self.buffer.raw().clone(),
             offset: 4 * self.front as u64 + offset,
-            size: std::num::NonZeroU64::new((bytes + 4 * BACK as u64).min(limit)),
-        })
+            bytes: (bytes + 4 * BACK as u64).min(limit),
+        }
     }
 
     /// The payload, or where the first guard word was overwritten.
@@ -316,71 +313,14 @@ fn dispatch<'a>(
     buffers: &Buffers,
     encoder: &mut wgpu::CommandEncoder,
 ) -> Result<Vec<&'a Slot>> {
-    let pipeline = gpu.pipeline(launch.path, &launch.variant, launch.trust)?;
-    let device = gpu.device();
-    let uniform = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("parameters"),
-        size: launch.params.len() as u64,
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    gpu.queue().write_buffer(&uniform, 0, &launch.params);
-    let mut entries = Vec::new();
-    let mut writable = Vec::new();
-    // What stands behind the payload is copied too: an index beyond the end meets guard words.
-    let mut textures = HashMap::new();
-    for (name, slot) in &launch.bindings {
-        if let Slot::Texture(source) = slot {
-            let buffer = buffers.get(source)?;
-            let bytes = 4 * (buffer.len + BACK) as u64;
-            let texture = gpu.texture(bytes)?;
-            texture.copy_from(encoder, buffer.buffer.raw(), 4 * buffer.front as u64, bytes);
-            textures.insert(*name, texture);
-        }
-    }
-    for binding in &pipeline.interface.bindings {
-        let resource = if binding.name == "params" {
-            uniform.as_entire_binding()
-        } else {
-            let mut bound = launch.bindings.iter();
-            let (_, slot) = bound
-                .find(|(name, _)| *name == binding.name)
-                .ok_or_else(|| {
-                    Error::Shader(format!(
-                        "{} binds '{}', which its kernel does not supply",
-                        launch.path, binding.name
-                    ))
-                })?;
-            if binding.class == (BindingClass::Storage { read_only: false }) {
-                writable.push(slot);
-            }
-            let buffer = buffers.get(slot)?;
-            match slot {
-                Slot::Texture(_) => {
-                    wgpu::BindingResource::TextureView(textures[binding.name.as_str()].view())
-                }
-                Slot::Part { offset, bytes, .. } => buffer.part(
-                    *offset,
-                    *bytes,
-                    gpu.limits().max_uniform_buffer_binding_size,
-                ),
-                _ => buffer.binding(),
-            }
-        };
-        entries.push(wgpu::BindGroupEntry {
-            binding: binding.binding,
-            resource,
-        });
-    }
-    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some(launch.path),
-        layout: &pipeline.layout,
-        entries: &entries,
-    });
-    let [x, y, z] = launch.groups;
-    let mut pass = encoder.begin_compute_pass(&Default::default());
-    pass.set_pipeline(&pipeline.raw);
-    pass.set_bind_group(0, &group, &[]);
-    pass.dispatch_workgroups(x, y, z);
-    Ok(writable)
+    let limit = gpu.limits().max_uniform_buffer_binding_size;
+    let dispatch = Dispatch::alone(gpu, launch, |slot| {
+        let buffer = buffers.get(slot)?;
+        Ok(match slot {
+            Slot::Part { offset, bytes, .. } => buffer.part(*offset, *bytes, limit),
+            _ => buffer.whole(),
+        })
+    })?;
+    encode([&dispatch], encoder);
+    Ok(dispatch.writable(launch))
 }

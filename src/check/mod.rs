@@ -218,8 +218,14 @@ fn registry(capabilities: Capabilities) -> Vec<Check> {
     checks.extend(operators::checks());
     checks.extend(gradients::checks());
     checks.extend(equivariance::checks());
+    checks.extend(kernels::variants(capabilities));
+    checks.extend(plans::variants(capabilities));
     checks
 }
+
+/// Rows that compile every variant of every kernel, which takes minutes on a processor: they run if
+/// the filter begins like this.
+const ON_REQUEST: &str = "variant";
 
 /// The launches of every kernel case, by the name of its row: what the static shader suite goes
 /// through. Needs no device.
@@ -255,7 +261,8 @@ pub fn run(gpu: &Gpu, filter: Option<&str>, progress: impl FnMut(&Row)) -> Resul
 }
 
 /// Runs the rows whose name contains `filter` (all without one) on inputs from `seed`, calling
-/// `progress` after each.
+/// `progress` after each. The rows `variant/...`, with every kernel variant in turn, take long and
+/// run only if the filter begins with `variant`.
 ///
 /// # Errors
 /// [`Error::Config`] if no row has such a name. What goes wrong inside a row makes that row fail.
@@ -266,6 +273,9 @@ pub fn run_seeded(
     mut progress: impl FnMut(&Row),
 ) -> Result<Vec<Row>> {
     let mut checks = registry(Capabilities::of(gpu));
+    if !filter.is_some_and(|filter| filter.starts_with(ON_REQUEST)) {
+        checks.retain(|check| !check.name.starts_with(ON_REQUEST));
+    }
     if let Some(filter) = filter {
         let families = families(&checks);
         checks.retain(|check| check.name.contains(filter));

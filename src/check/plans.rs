@@ -4,9 +4,9 @@ use super::harness::{Noise, wide};
 use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
 use crate::group::Group;
-use crate::kernels::Forced;
 use crate::kernels::conv2d::{ImageAlgorithm, Tile, WeightAlgorithm, WeightTile};
 use crate::kernels::symmetric_conv::{SymmetricAlgorithm, SymmetricTile, SymmetricWeightAlgorithm};
+use crate::kernels::{Capabilities, Forced};
 use crate::losses::half_mean_squared_error;
 use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
 use crate::nn::Parameters;
@@ -25,15 +25,42 @@ pub(super) fn checks() -> Vec<Check> {
         Check::new("plan/recompute", |c| compare(c, "recompute", recompute)),
         Check::new("plan/adam", |c| compare(c, "adam", adam_steps)),
         Check::new("plan/network/C1", |c| {
-            compare(c, "C1", |n| network(Group::cyclic(1), n))
+            compare(c, "C1", |n| network(Group::cyclic(1), 10, n))
         }),
         Check::new("plan/network/C4", |c| {
-            compare(c, "C4", |n| network(Group::cyclic(4), n))
+            compare(c, "C4", |n| network(Group::cyclic(4), 10, n))
         }),
         Check::new("plan/network/D4", |c| {
-            compare(c, "D4", |n| network(Group::dihedral(4), n))
+            compare(c, "D4", |n| network(Group::dihedral(4), 10, n))
         }),
     ]
+}
+
+/// The whole network with each variant of each kernel family in turn, on an image whose rows are
+/// read by fours.
+pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
+    let record = |noise: &mut Noise| network(Group::cyclic(4), 12, noise);
+    let variants = record(&mut Noise::new(0, "variants"))
+        .and_then(|program| Plan::variants(&program.tape, &program.outputs, capabilities, SMALL));
+    let variants = match variants {
+        Ok(variants) => variants,
+        Err(e) => {
+            let message = e.to_string();
+            let failed = move |_: &Context| Ok(Measure::failed(BOUND, message.clone()));
+            return vec![Check::new("variant/plan", failed)];
+        }
+    };
+    let checks = variants.into_iter().map(|(name, variant)| {
+        let row = format!("variant/plan/{}", name.replace(' ', "-"));
+        Check::new(row, move |context| {
+            compare(context, &name, |noise| {
+                let mut program = record(noise)?;
+                program.options = forced(variant);
+                Ok(program)
+            })
+        })
+    });
+    checks.collect()
 }
 
 /// A tape and what is fed to it.
@@ -54,7 +81,7 @@ impl Program {
             outputs,
             given: Vec::new(),
             schedule: None,
-            options: Options { forced: SMALL },
+            options: forced(SMALL),
         }
     }
 
@@ -97,6 +124,13 @@ struct Leaf {
     name: String,
     shape: Shape,
     state: bool,
+}
+
+fn forced(forced: Forced) -> Options {
+    Options {
+        forced,
+        ..Options::default()
+    }
 }
 
 /// Tiles that compile quickly; the default ones have their rows among the kernels.
@@ -353,8 +387,8 @@ fn rates_of(steps: u64) -> Vec<Vec<f32>> {
 }
 
 /// The whole learned proximal gradient network: reconstruction, loss, gradients and Adam's steps.
-fn network(group: Group, noise: &mut Noise) -> Result<Program> {
-    let operator = RayTransform::new(ParallelBeam::equispaced([10, 10], 0.36, 7, 15));
+fn network(group: Group, size: usize, noise: &mut Noise) -> Result<Program> {
+    let operator = RayTransform::new(ParallelBeam::equispaced([size, size], 0.36, 7, 15));
     let config = LearnedProximalGradientConfig {
         group,
         width: 16,
@@ -410,7 +444,7 @@ pub(super) fn outputs(
     states: &[(&str, Shape, &[f32])],
     inputs: &[(&str, &[f32])],
 ) -> Result<Vec<f32>> {
-    let options = Options { forced: SMALL };
+    let options = forced(SMALL);
     for (name, shape, values) in states {
         store.write(name, *shape, values)?;
     }

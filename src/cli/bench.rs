@@ -3,8 +3,8 @@
 use super::global::Session;
 use super::{FAILED, devices, outputs};
 use crate::bench::{self, Benchmark, Measurement, Report};
-use crate::data::files;
 use crate::error::Result;
+use crate::files;
 use crate::report::{Align, Table};
 use clap::Args;
 use serde_json::{Value, json};

@@ -15,10 +15,13 @@ use std::process::ExitCode;
 Examples:
   equilens check
   equilens check conv
+  equilens check variant
   equilens check --adapter 1 --json
 
 Kernels are compared with their definitions in double precision, operators with their adjoints,
-gradients with differences, networks with their turned selves. Exit code 1 if a check fails.")]
+gradients with differences, networks with their turned selves. `check variant` does so for every
+variant of every kernel, alone and within a network, which takes minutes without a GPU and is left
+out otherwise. Exit code 1 if a check fails.")]
 pub(super) struct Arguments {
     /// Only the checks with this in their name
     #[arg(value_name = "NAME")]

@@ -2,7 +2,8 @@
 
 use super::console::Console;
 use crate::error::Result;
-use crate::gpu::{Gpu, Selection};
+use crate::files;
+use crate::gpu::{Gpu, Selection, Tuning};
 use clap::{Args, ValueEnum};
 use std::str::FromStr;
 
@@ -40,6 +41,46 @@ pub(super) struct Global {
     /// GPU memory to stay within, e.g. 2GiB
     #[arg(long, global = true, value_name = "BYTES")]
     memory_limit: Option<Bytes>,
+    /// Kernel variants: the defaults, the fastest on record, or measured where missing, or anew
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "off|read|on|force",
+        hide_possible_values = true,
+        env = "EQUILENS_TUNE",
+        hide_env = true,
+        default_value = "read",
+        hide_default_value = true
+    )]
+    tune: Mode,
+    /// Results that do not depend on what was measured before: as --tune off, whatever --tune says
+    #[arg(long, global = true)]
+    deterministic: bool,
+}
+
+/// What measurements of kernel variants are good for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Mode {
+    /// The defaults for the kind of adapter
+    Off,
+    /// The fastest ones where there is a record
+    Read,
+    /// What has no record is measured first
+    On,
+    /// Everything is measured anew
+    Force,
+}
+
+impl From<Mode> for Tuning {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Off => Tuning::Off,
+            Mode::Read => Tuning::Read,
+            Mode::On => Tuning::On,
+            Mode::Force => Tuning::Force,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -113,6 +154,11 @@ impl Session {
                 adapter: global.adapter,
                 backend: global.backend.map(wgpu::Backend::from),
                 memory_limit: global.memory_limit.map(|Bytes(bytes)| bytes),
+                tuning: match global.deterministic {
+                    true => Tuning::Off,
+                    false => global.tune.into(),
+                },
+                cache: files::cache_directory(),
             },
             console: Console::new(global.json, global.quiet),
             seed: global.seed,

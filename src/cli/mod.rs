@@ -32,6 +32,7 @@ mod reconstruct;
 mod simulate;
 mod stacks;
 mod train;
+mod tune;
 
 pub use console::{report, report_panic};
 
@@ -56,7 +57,8 @@ const FAILED: u8 = 1;
 Exit codes: 0 done; 1 a check failed; 2 wrong usage or configuration; 3 no usable adapter;
 4 bad input data; 5 out of memory; 70 a bug; 130 interrupted.
 
-Environment: EQUILENS_ADAPTER and EQUILENS_BACKEND stand in for the options of these names;
+Environment: EQUILENS_ADAPTER, EQUILENS_BACKEND and EQUILENS_TUNE stand in for the options of these
+names; EQUILENS_CACHE is the directory for what `tune` measures;
 EQUILENS_LOG (off, error, warn, info, debug, trace) sets what is logged to standard error."
 )]
 pub struct Cli {
@@ -79,6 +81,7 @@ enum Command {
     Group(group::Arguments),
     Check(check::Arguments),
     Bench(bench::Arguments),
+    Tune(tune::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -111,6 +114,7 @@ impl Cli {
             Command::Group(arguments) => group::run(&session, arguments),
             Command::Check(arguments) => check::run(&session, arguments),
             Command::Bench(arguments) => bench::run(&session, arguments),
+            Command::Tune(arguments) => tune::run(&session, arguments),
             Command::Completions(arguments) => completions::run(&session, arguments),
         }
     }

@@ -1,8 +1,9 @@
 //! Reconstructions as grey pictures.
 
 use super::stacks::Stack;
-use crate::data::{Image, files, png};
+use crate::data::{Image, png};
 use crate::error::Result;
+use crate::files;
 use std::path::Path;
 
 /// The items of `stack` as images, complex ones by their magnitude.

@@ -1,8 +1,8 @@
 //! The problem file that several commands take.
 
 use crate::config::parse_toml;
-use crate::data::files;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::operators::RayTransform;
 use crate::problems::{OperatorConfig, Problem, ProblemConfig};
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 
 use super::global::Session;
 use super::{interrupt, outputs};
-use crate::data::files;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::train::{self, Progress, RunDir, RunOptions, TrainConfig};
 use clap::Args;
 use serde_json::json;

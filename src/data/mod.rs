@@ -4,7 +4,6 @@
 //! | --- | --- |
 //! | [`mod@array`] | shape and values, as in `.npy` files |
 //! | [`npy`] | `.npy` files, read with suspicion |
-//! | [`files`] | atomic writes of files and directories |
 //! | [`image`] | grey images: rotation, downsampling |
 //! | [`png`] | grey and colour PNG |
 //! | [`panel`] | labelled images side by side, error maps |
@@ -16,7 +15,6 @@
 
 pub mod array;
 pub mod assets;
-pub mod files;
 mod font;
 pub mod image;
 pub mod npy;

@@ -7,8 +7,8 @@
 //! and because numpy only ever writes one flat dictionary.
 
 use super::array::{AnyArray, Array, ComplexArray};
-use super::files;
 use crate::error::{Error, Result};
+use crate::files;
 use num_complex::Complex32;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};

@@ -2,8 +2,9 @@
 //! error maps in a diverging colour map.
 
 use super::image::Image;
-use super::{files, font, png};
+use super::{font, png};
 use crate::error::{Error, Result};
+use crate::files;
 use std::path::Path;
 
 /// How values become colours.

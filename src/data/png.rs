@@ -4,8 +4,9 @@
 //! (exact in `f32`; the scale of the CT slices, where it makes 1 the attenuation `mu`), 8-bit values
 //! multiples of `1/255`.
 
-use super::{files, image::Image};
+use super::image::Image;
 use crate::error::{Error, Result};
+use crate::files;
 use ::image::codecs::png::{PngDecoder, PngEncoder};
 use ::image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, Limits};
 use std::io::Cursor;

@@ -3,10 +3,10 @@
 
 use super::scores::{Method, Summary, picture};
 use crate::data::assets;
-use crate::data::files;
 use crate::data::image::Image;
 use crate::data::random::Stream;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
 use crate::models::{LearnedProximalGradientConfig, Start};

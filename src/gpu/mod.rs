@@ -10,11 +10,14 @@ mod texture;
 
 pub use buffer::{Buffer, Pending};
 pub use pipeline::{Pipeline, Trust};
-pub use select::{AdapterSummary, Selection, adapters, no_adapter};
+pub use select::{AdapterSummary, Selection, Tuning, adapters, no_adapter};
 pub use texture::Texture;
 
 use crate::error::{Error, Result};
 use pipeline::PipelineCache;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// A device, its queue, and the pipelines compiled for it.
@@ -31,6 +34,9 @@ struct Inner {
     /// The first message that wgpu reported outside a call that could return it.
     fault: Arc<Mutex<Option<String>>>,
     memory_limit: Option<u64>,
+    tuning: Tuning,
+    cache: Option<PathBuf>,
+    attached: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl std::fmt::Debug for Gpu {
@@ -75,19 +81,19 @@ impl Gpu {
                 first.get_or_insert_with(|| error.to_string());
             }
         }));
-        Ok(Self::assemble(device, queue, fault, selection.memory_limit))
+        Ok(Self::assemble(device, queue, fault, selection))
     }
 
     /// A handle around a device that the caller made and keeps. Its error handler is left alone.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::assemble(device, queue, Arc::default(), None)
+        Self::assemble(device, queue, Arc::default(), &Selection::default())
     }
 
     fn assemble(
         device: wgpu::Device,
         queue: wgpu::Queue,
         fault: Arc<Mutex<Option<String>>>,
-        memory_limit: Option<u64>,
+        selection: &Selection,
     ) -> Self {
         let info = device.adapter_info();
         Gpu {
@@ -97,7 +103,10 @@ impl Gpu {
                 info,
                 pipelines: PipelineCache::default(),
                 fault,
-                memory_limit,
+                memory_limit: selection.memory_limit,
+                tuning: selection.tuning,
+                cache: selection.cache.clone(),
+                attached: Mutex::default(),
             }),
         }
     }
@@ -144,6 +153,29 @@ impl Gpu {
     /// Bytes that plans may take together: the limit given at opening, if any.
     pub fn memory_limit(&self) -> Option<u64> {
         self.inner.memory_limit
+    }
+
+    /// What measurements of kernel variants are good for: the mode given at opening.
+    pub fn tuning(&self) -> Tuning {
+        self.inner.tuning
+    }
+
+    /// The directory for what can be made again, given at opening.
+    pub fn cache(&self) -> Option<&Path> {
+        self.inner.cache.as_deref()
+    }
+
+    /// The `T` of this device, made at its first use: what another room keeps for all plans of a
+    /// device together.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if a thread panicked in here.
+    pub fn attached<T: Default + Send + Sync + 'static>(&self) -> Result<Arc<T>> {
+        let mut attached = (self.inner.attached.lock())
+            .map_err(|_| Error::Device("a thread that used the device panicked".into()))?;
+        let entry = attached.entry(TypeId::of::<T>());
+        let any = entry.or_insert_with(|| Arc::<T>::default()).clone();
+        (any.downcast()).map_err(|_| Error::Device("another type is attached".into()))
     }
 
     /// The first error that the device reported asynchronously, if any: every test and every

@@ -1,6 +1,7 @@
 //! Which adapter: discrete before integrated before software; Vulkan, Metal and DX12 before GL.
 
 use crate::error::{Error, Result};
+use std::path::PathBuf;
 
 /// What the user asked for. The default takes the best adapter there is.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,25 @@ pub struct Selection {
     pub backend: Option<wgpu::Backend>,
     /// Bytes that plans may take together; a plan that needs more is refused before it allocates.
     pub memory_limit: Option<u64>,
+    /// What measurements of kernel variants are good for.
+    pub tuning: Tuning,
+    /// The directory where such measurements are kept; without one they last as long as the device.
+    pub cache: Option<PathBuf>,
+}
+
+/// Which kernel variants plans use that ask for the fastest ones. Results differ between variants
+/// by rounding alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Tuning {
+    /// The defaults for the kind of adapter: results do not depend on what was measured before.
+    #[default]
+    Off,
+    /// The fastest ones where measurements are kept, else the defaults.
+    Read,
+    /// The fastest ones; what was never measured is measured first.
+    On,
+    /// The fastest ones, measured anew, once for each device that is opened.
+    Force,
 }
 
 /// One adapter as the `devices` command lists it.

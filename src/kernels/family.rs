@@ -26,7 +26,10 @@ pub trait Family: Copy + PartialEq + Debug + Display {
     /// The choice that the caller of a plan insists on.
     fn forced(forced: &Forced) -> Option<Self>;
 
-    /// The dispatches, without an epilogue.
+    /// Makes `forced` insist on this one.
+    fn force(self, forced: &mut Forced);
+
+    /// The dispatches, without an epilogue. Where the algorithm does not apply, those of another.
     fn lower(self, problem: &Self::Problem) -> Lowered;
 
     /// The problem that is measured in place of this one and of all that are as large up to a factor

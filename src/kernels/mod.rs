@@ -1,11 +1,13 @@
 //! Kernels: one file for each family, with its parameters, variants and dispatch geometry.
 //!
 //! A kernel function takes shapes and settings and returns a [`Lowered`]: the list of dispatches
-//! that compute the operation, naming their buffers by role. Nothing here touches a device.
+//! that compute the operation, naming their buffers by role. Nothing here but [`Dispatch`] touches a
+//! device.
 
 pub mod adam;
 pub mod chain;
 pub mod conv2d;
+mod dispatch;
 pub mod elementwise;
 mod family;
 pub mod layout;
@@ -16,6 +18,7 @@ pub mod ray_transform;
 pub mod reduce;
 pub mod symmetric_conv;
 
+pub use dispatch::{Copy, Dispatch, Range, Resource, encode};
 pub use family::{Family, Forced};
 
 use crate::gpu::Trust;

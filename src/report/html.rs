@@ -5,8 +5,8 @@
 
 use super::plot::Svg;
 use super::table::{Align, Table};
-use crate::data::files;
 use crate::error::Result;
+use crate::files;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::path::Path;

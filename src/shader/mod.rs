@@ -25,7 +25,7 @@ mod source;
 mod translate;
 mod variant;
 
-pub use compose::{Composed, compose, compose_from};
+pub use compose::{Composed, compose, compose_from, fnv1a};
 pub use module::{Module, check, check_library};
 pub use params::{Params, compare_fields, compare_params};
 pub use reflect::{Binding, BindingClass, Field, Interface};

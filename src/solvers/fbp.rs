@@ -35,7 +35,7 @@ impl Fbp {
         if self.nonnegative {
             image = tape.unary(Unary::AtLeast(0.0), image);
         }
-        let plan = Plan::compile(&tape, &[image], store, Options::default())?;
+        let plan = Plan::compile(&tape, &[image], store, Options::tuned())?;
         let mut images = Vec::with_capacity(n * image.shape().elements());
         for values in y.chunks_exact(input.shape().elements()) {
             plan.run(&[("y", values)])?;

@@ -186,7 +186,7 @@ impl Scaled<'_> {
             let state = tape.state(name, value.shape());
             updates.push(tape.assign(state, value)?);
         }
-        let options = crate::tape::plan::Options::default();
+        let options = crate::tape::plan::Options::tuned();
         crate::tape::Plan::compile(&tape, &updates, &self.store, options)?.submit();
         Ok(())
     }

@@ -196,13 +196,13 @@ impl<'o> Scaled<'o> {
         for (old, new) in old.into_iter().zip(values) {
             updates.push(tape.assign(old, new)?);
         }
-        let iteration = Plan::compile(&tape, &updates, &self.store, Options::default())?;
+        let iteration = Plan::compile(&tape, &updates, &self.store, Options::tuned())?;
 
         let mut tape = Tape::new();
         let values = record(&mut tape);
         let [objective, criterion] = measure(&mut tape, values)?;
         let outputs = [objective, criterion];
-        let measurement = Plan::compile(&tape, &outputs, &self.store, Options::default())?;
+        let measurement = Plan::compile(&tape, &outputs, &self.store, Options::tuned())?;
 
         let mut history = Vec::new();
         let mut done = 0;

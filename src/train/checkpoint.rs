@@ -2,8 +2,8 @@
 
 use super::config::ModelSpec;
 use super::tensor_file::{self, TensorFile};
-use crate::data::files;
 use crate::error::{Error, Result};
+use crate::files;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! A training config: TOML in, checked and fully resolved settings out.
 
 use crate::config::{parse_toml, within};
-use crate::data::files;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
 use crate::operators::{LinearOperator, diagnostics};
 use crate::problems::{Problem, ProblemConfig};

@@ -41,10 +41,7 @@ impl Forward {
         let pixels = (image.h() * image.w()).max(1);
         let mut batch = (PIXELS / pixels).clamp(1, count.max(1));
         loop {
-            let mut tape = Tape::new();
-            let y = tape.input("measurements", measurement.with(0, batch));
-            let (_, bound) = model.parameters().bind(&mut tape)?;
-            let output = model.reconstruct(&mut tape, &bound, operator, y)?;
+            let (tape, output) = record(model, operator, batch)?;
             match compile_within(&tape, output, store, reserved) {
                 Err(Error::OutOfMemory { .. }) if batch > 1 => batch /= 2,
                 plan => {
@@ -131,8 +128,21 @@ impl Forward {
     }
 }
 
+/// Records the reconstruction of `batch` images.
+pub(super) fn record(
+    model: &LearnedProximalGradient,
+    operator: &dyn LinearOperator,
+    batch: usize,
+) -> Result<(Tape, Var)> {
+    let mut tape = Tape::new();
+    let y = tape.input("measurements", operator.range().with(0, batch));
+    let (_, bound) = model.parameters().bind(&mut tape)?;
+    let output = model.reconstruct(&mut tape, &bound, operator, y)?;
+    Ok((tape, output))
+}
+
 fn compile_within(tape: &Tape, output: Var, store: &Store, reserved: u64) -> Result<Plan> {
-    let needed = Plan::memory_needed(tape, &[output], store, Options::default())?.total();
+    let needed = Plan::memory_needed(tape, &[output], store, Options::tuned())?.total();
     if let Some(available) = store.gpu().memory_limit()
         && needed + reserved > available
     {
@@ -143,5 +153,5 @@ fn compile_within(tape: &Tape, output: Var, store: &Store, reserved: u64) -> Res
                 .into(),
         });
     }
-    Plan::compile(tape, &[output], store, Options::default())
+    Plan::compile(tape, &[output], store, Options::tuned())
 }

@@ -12,8 +12,10 @@
 //! | [`prepare`](mod@prepare) | from a config to a trainer |
 //! | [`reconstructor`] | a trained model ready to reconstruct |
 //!
-//! A run is a function of its config: the same config on the same adapter gives the same bits,
-//! whether or not it was interrupted and resumed on the way. Nothing here prints.
+//! A run is a function of its config: the same config on the same adapter with the same kernel
+//! variants gives the same bits, whether or not it was interrupted and resumed on the way. The
+//! variants stand in the log; with [`Tuning::Off`](crate::gpu::Tuning) they depend on nothing but
+//! the adapter. Nothing here prints.
 
 pub mod checkpoint;
 pub mod config;
@@ -35,5 +37,5 @@ pub use dataset::Dataset;
 pub use prepare::prepare;
 pub use reconstructor::Reconstructor;
 pub use run::{Observer, Progress, RunOptions, Summary, run};
-pub use run_dir::{Record, RunDir, Which};
-pub use trainer::{Scores, Trainer};
+pub use run_dir::{Record, RunDir, Setup, Which};
+pub use trainer::{Scores, Trainer, tapes};

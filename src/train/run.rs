@@ -1,6 +1,6 @@
 //! The loop: steps, log, validation, checkpoints, interruption.
 
-use super::run_dir::{Record, RunDir, Which};
+use super::run_dir::{Record, RunDir, Setup, Which};
 use super::trainer::{ADVICE, Scores, Trainer};
 use crate::error::{Error, Result};
 use crate::gpu::Pending;
@@ -80,7 +80,11 @@ pub fn run(
         interrupt,
     } = options;
     if let Some(directory) = &mut directory {
-        directory.begin(trainer.completed())?;
+        directory.begin(&Setup {
+            from_step: trainer.completed(),
+            device: trainer.gpu().label(),
+            variants: trainer.variants().to_vec(),
+        })?;
     }
     let mut run = Run {
         started: Instant::now(),

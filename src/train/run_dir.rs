@@ -3,15 +3,16 @@
 //! | name | holds |
 //! | --- | --- |
 //! | `config.toml` | the fully resolved config |
-//! | `log.jsonl` | one [`Record`] as JSON in each line |
+//! | `log.jsonl` | JSON lines: a [`Setup`] each time that training begins, then [`Record`]s |
 //! | `checkpoint-last/` | where a resumed run goes on |
 //! | `checkpoint-best/` | the best in validation so far |
 //! | `.lock` | nothing; locked while a process trains here |
 
 use super::checkpoint::{Checkpoint, TrainingState};
 use super::config::{ModelSpec, TrainConfig};
-use crate::data::files;
 use crate::error::{Error, Result};
+use crate::files;
+use crate::tape::plan::Chosen;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -59,6 +60,41 @@ pub struct Record {
     /// Their mean PSNR in decibels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_psnr: Option<f64>,
+}
+
+/// The line of the log with which a training begins, or goes on after an interruption.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Setup {
+    /// Steps done before.
+    pub from_step: u64,
+    /// The adapter and its backend.
+    pub device: String,
+    /// The kernel variants of the training step.
+    pub variants: Vec<Chosen>,
+}
+
+/// A line of the log.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Record(Record),
+    Setup(Setup),
+}
+
+impl Line {
+    fn step(&self) -> u64 {
+        match self {
+            Line::Record(record) => record.step,
+            Line::Setup(setup) => setup.from_step,
+        }
+    }
+
+    /// A whole line in one write, so that a crash can cut off the last line alone.
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
 }
 
 impl RunDir {
@@ -194,21 +230,41 @@ impl RunDir {
         checkpoint.save(&self.checkpoint_path(which))
     }
 
-    /// The lines of the log. A last line that a crash cut off is left out.
+    /// The records of the log. A last line that a crash cut off is left out.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`] that names the line if another one is damaged.
     pub fn records(&self) -> Result<Vec<Record>> {
+        let records = self.lines()?.into_iter().filter_map(|line| match line {
+            Line::Record(record) => Some(record),
+            Line::Setup(_) => None,
+        });
+        Ok(records.collect())
+    }
+
+    /// What the run was computed on, from its beginning and each resumption.
+    ///
+    /// # Errors
+    /// As [`RunDir::records`].
+    pub fn setups(&self) -> Result<Vec<Setup>> {
+        let setups = self.lines()?.into_iter().filter_map(|line| match line {
+            Line::Setup(setup) => Some(setup),
+            Line::Record(_) => None,
+        });
+        Ok(setups.collect())
+    }
+
+    fn lines(&self) -> Result<Vec<Line>> {
         let path = self.path.join(LOG);
         if !path.exists() {
             return Ok(Vec::new());
         }
         let bytes = files::read_bytes(&path)?;
         let lines: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').collect();
-        let mut records = Vec::with_capacity(lines.len());
+        let mut read = Vec::with_capacity(lines.len());
         for (number, line) in lines.iter().enumerate() {
             match serde_json::from_slice(line) {
-                Ok(record) => records.push(record),
+                Ok(line) => read.push(line),
                 Err(_) if number + 1 == lines.len() => {}
                 Err(e) => {
                     return Err(Error::data(
@@ -218,16 +274,16 @@ impl RunDir {
                 }
             }
         }
-        Ok(records)
+        Ok(read)
     }
 
-    /// Starts writing the log behind what was done up to `step`: lines of later steps, which a
-    /// resumed run does again, are removed.
+    /// Starts writing the log with `setup`, behind what was done before: lines of later steps, which
+    /// a resumed run does again, are removed.
     ///
     /// # Errors
     /// [`Error::Config`] if another process trains in this directory; [`Error::Io`]; as
     /// [`RunDir::records`].
-    pub fn begin(&mut self, step: u64) -> Result<()> {
+    pub fn begin(&mut self, setup: &Setup) -> Result<()> {
         let (log, lock) = (self.path.join(LOG), self.path.join(LOCK));
         self.writing = None;
         let held = File::create(&lock).map_err(|e| Error::io(&lock, "write", e))?;
@@ -239,9 +295,11 @@ impl RunDir {
             )));
         }
         let mut kept = Vec::new();
-        for record in self.records()?.iter().filter(|r| r.step <= step) {
-            kept.extend(line(record));
+        let before = |line: &&Line| line.step() <= setup.from_step;
+        for line in self.lines()?.iter().filter(before) {
+            kept.extend(line.bytes());
         }
+        kept.extend(Line::Setup(setup.clone()).bytes());
         files::write_bytes(&log, &kept)?;
         let file = File::options().append(true).open(&log);
         self.writing = Some((file.map_err(|e| Error::io(&log, "write", e))?, held));
@@ -257,13 +315,7 @@ impl RunDir {
         let Some((file, _)) = &mut self.writing else {
             return Err(refused(std::io::Error::other("the log was not begun")));
         };
-        file.write_all(&line(record)).map_err(refused)
+        let line = Line::Record(record.clone());
+        file.write_all(&line.bytes()).map_err(refused)
     }
-}
-
-/// A whole line in one write, so that a crash can cut off the last line alone.
-fn line(record: &Record) -> Vec<u8> {
-    let mut line = serde_json::to_vec(record).unwrap_or_default();
-    line.push(b'\n');
-    line
 }

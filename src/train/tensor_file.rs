@@ -1,8 +1,8 @@
 //! Safetensors files, read with suspicion: the header is bounded and checked against the file's
 //! length, and every tensor against what is expected, before anything is allocated for the values.
 
-use crate::data::files;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::nn::Parameters;
 use crate::shape::Shape;
 use safetensors::tensor::{Dtype, Metadata, TensorView};

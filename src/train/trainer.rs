@@ -1,9 +1,9 @@
 //! One training step as a compiled plan that is replayed.
 
 use super::checkpoint::{Checkpoint, TrainingState};
-use super::config::{AdamConfig, LossConfig, ModelSpec, OptimiserConfig, Recipe};
+use super::config::{AdamConfig, LossConfig, ModelConfig, ModelSpec, OptimiserConfig, Recipe};
 use super::dataset::{BatchOrder, Dataset};
-use super::forward::Forward;
+use super::forward::{self, Forward};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pending};
 use crate::losses;
@@ -13,7 +13,7 @@ use crate::nn::Parameters;
 use crate::operators::LinearOperator;
 use crate::reference::adam::rates;
 use crate::shape::Shape;
-use crate::tape::plan::{Options, Plan, Store};
+use crate::tape::plan::{Chosen, Options, Plan, Store};
 use crate::tape::{AdamConstants, Tape, Unary, Var};
 
 /// The states that hold Adam's moments.
@@ -91,7 +91,7 @@ impl Trainer {
         let store = Store::new(gpu);
         let (tape, recorded) = record(&model, operator, recipe)?;
         let outputs = [recorded.loss, recorded.parameters];
-        let plan = Plan::compile(&tape, &outputs, &store, Options::default())?;
+        let plan = Plan::compile(&tape, &outputs, &store, Options::tuned())?;
         let validation = validation
             .map(|data| {
                 let reserved = plan.memory().total();
@@ -152,6 +152,11 @@ impl Trainer {
     /// The number of steps done.
     pub fn completed(&self) -> u64 {
         self.state.step
+    }
+
+    /// The kernel variants of the training step.
+    pub fn variants(&self) -> &[Chosen] {
+        self.plan.chosen()
     }
 
     /// How far training has come.
@@ -336,6 +341,35 @@ impl Trainer {
 
 pub(super) const ADVICE: &str =
     "training diverged: lower [optimiser] learning_rate or set clip_norm";
+
+/// The tapes of a training step on `operator`, of its validation and of the reconstructions with the
+/// trained network, for one image at a time but in training, with their outputs: what the tuner
+/// measures kernels for.
+///
+/// # Errors
+/// [`Error::Config`] if a setting is out of range; those of recording.
+pub fn tapes(
+    config: &ModelConfig,
+    operator: &dyn LinearOperator,
+    recipe: &Recipe,
+) -> Result<Vec<(Tape, Vec<Var>)>> {
+    recipe.validate()?;
+    let spec = ModelSpec {
+        config: config.clone(),
+        channels: operator.domain().c(),
+        // No kernel depends on it.
+        operator_norm: 1.0,
+    };
+    let model = spec.build()?;
+    let (tape, recorded) = record(&model, operator, recipe)?;
+    let mut tapes = vec![(tape, vec![recorded.loss, recorded.parameters])];
+    let (frozen, _) = model.freeze(&model.parameters().initial(0))?;
+    for model in [model, frozen] {
+        let (tape, output) = forward::record(&model, operator, 1)?;
+        tapes.push((tape, vec![output]));
+    }
+    Ok(tapes)
+}
 
 /// Records reconstruction, loss, gradients and update.
 fn record(

@@ -96,6 +96,9 @@ impl Place {
             .args(arguments.split_whitespace())
             .current_dir(self.0.path())
             .env_remove("EQUILENS_LOG")
+            .env_remove("EQUILENS_TUNE")
+            // Tests leave nothing in the cache of whoever runs them, and see nothing of it.
+            .env("EQUILENS_CACHE", self.path("cache"))
             .env_remove("RUST_BACKTRACE")
             // Mesa's device selection layer complains on standard error without a desktop.
             .env("NODEVICE_SELECT", "1");

@@ -127,3 +127,62 @@ fn a_small_benchmark_is_verified_timed_and_recorded() {
         assert!(record.get(key).is_some(), "{key}");
     }
 }
+
+#[test]
+fn tuning_is_kept_used_and_passed_over() {
+    let place = Place::new();
+    let tune = "tune --config train.toml conv2d 8-8 --budget 60";
+    let first = place.json(tune);
+    let results = first["results"].as_array().unwrap();
+    assert!(!results.is_empty());
+    for result in results {
+        let name = result["operation"].as_str().unwrap();
+        assert!(name.contains("conv2d") && name.contains("8-8"), "{name}");
+        assert_eq!(result["measured_now"], true, "{name}");
+        let trials = result["trials"].as_array().unwrap();
+        assert_eq!(result["tried"].as_u64(), Some(trials.len() as u64));
+        assert!(trials.iter().any(|t| t["name"] == result["winner"]));
+        assert!(result["speedup"].as_f64().unwrap() > 0.0);
+    }
+    let file = Path::new(first["file"].as_str().unwrap()).to_path_buf();
+    assert!(file.starts_with(place.path("cache")), "{}", file.display());
+    let again = place.json(tune);
+    for (a, b) in results.iter().zip(again["results"].as_array().unwrap()) {
+        assert_eq!(b["measured_now"], false);
+        assert_eq!(a["trials"], b["trials"]);
+    }
+
+    // What a run does with a record: an unlikely winner, so that it shows.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut records: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for record in records["records"].as_array_mut().unwrap() {
+        record["winner"] = "readable".into();
+    }
+    std::fs::write(&file, records.to_string()).unwrap();
+    let readable = |run: &str, options: &str| {
+        place.json(&format!(
+            "train train.toml --out {run} --set training.steps=1 {options}"
+        ));
+        let log = std::fs::read_to_string(place.path(run).join("log.jsonl")).unwrap();
+        let setup: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+        assert_eq!(setup["from_step"], 0);
+        let variants = setup["variants"].as_array().unwrap();
+        assert!(variants.len() > 5, "{log}");
+        variants
+            .iter()
+            .filter(|v| v["variant"] == "readable")
+            .count()
+    };
+    assert!(readable("tuned", "") >= results.len());
+    assert_eq!(readable("off", "--tune off"), 0);
+    assert_eq!(readable("deterministic", "--deterministic --tune on"), 0);
+
+    // A damaged file is a warning, and measured again.
+    std::fs::write(&file, "{").unwrap();
+    let output = place.run(&format!("--json {tune}"));
+    assert!(output.status.success());
+    let warning = String::from_utf8_lossy(&output.stderr);
+    assert!(warning.contains("cannot be used"), "{warning}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["results"][0]["measured_now"], true);
+}

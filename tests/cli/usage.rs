@@ -29,6 +29,10 @@ fn wrong_usage_is_one_paragraph_with_code_2() {
         ("bench conv3x3/forward/96-96/0", &["conv3x3"]),
         ("bench --filter nothing", &["nothing"]),
         ("bench --samples 0", &["--samples"]),
+        ("tune nothing", &["nothing", "conv2d forward"]),
+        ("tune --budget 0", &["--budget"]),
+        ("tune --config absent.toml", &["absent.toml"]),
+        ("devices --tune always", &["always", "--tune"]),
         (
             "classical tv --problem problem.toml --input y.npy --out u.npy --weight nan",
             &["weight"],
@@ -48,10 +52,10 @@ fn wrong_usage_is_one_paragraph_with_code_2() {
         ("completions tcsh", &["tcsh", "bash"]),
         ("operator norm --problem problem.toml --adapter 99", &["99"]),
     ] {
-        let code = if arguments.contains("--adapter") {
-            3
-        } else {
-            2
+        let code = match arguments {
+            _ if arguments.contains("--adapter") => 3,
+            _ if arguments.contains("absent") => 4,
+            _ => 2,
         };
         place.refused(arguments, code, named);
     }

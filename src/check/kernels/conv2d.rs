@@ -3,8 +3,10 @@
 use crate::check::Check;
 use crate::check::harness::{Case, Problem, close, exact, wide};
 use crate::kernels::chain::{Chain, Source, Stage};
-use crate::kernels::conv2d::{self, ImageAlgorithm, Tile, WeightAlgorithm, WeightTile};
-use crate::kernels::{Capabilities, Lowered, Slot};
+use crate::kernels::conv2d::{
+    self, Convolution, ImageAlgorithm, ImageProblem, Tile, WeightAlgorithm, WeightTile,
+};
+use crate::kernels::{Capabilities, Family, Lowered, Slot};
 use crate::reference::elementwise::{Binary, Unary};
 use crate::reference::{Twin, conv2d as twin, layout};
 use crate::shape::{Padding, Shape, Window};
@@ -130,6 +132,37 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
         "conv2d/pack",
         [(5, 7, 3), (4, 4, 1), (17, 3, 5)].map(pack),
     ));
+    checks
+}
+
+/// Every variant of the usual 3x3 convolution, on images that leave tiles unfilled.
+pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
+    let shape = (Shape::new(1, 17, 5, 20), 18);
+    let window = window(3, 1, Padding::Replicate);
+    let convolution = Convolution {
+        x: shape.0,
+        outputs: shape.1,
+        window,
+    };
+    let row = |kind: Kind, part: &str, name: &dyn std::fmt::Display, pair: Pair| {
+        let name = format!("variant/conv2d/{part}/{name}").replace(' ', "-");
+        Check::kernel(name, [case(kind, pair, shape, window, false)])
+    };
+    let mut checks = Vec::new();
+    for (kind, part) in [(Kind::Forward, "forward"), (Kind::Input, "input_gradient")] {
+        let problem = ImageProblem {
+            transposed: kind == Kind::Input,
+            convolution,
+        };
+        for images in ImageAlgorithm::candidates(capabilities, &problem) {
+            let pair = (images, WeightAlgorithm::Readable);
+            checks.push(row(kind, part, &images, pair));
+        }
+    }
+    for weights in WeightAlgorithm::candidates(capabilities, &convolution) {
+        let pair = (ImageAlgorithm::Readable, weights);
+        checks.push(row(Kind::Weight, "weight_gradient", &weights, pair));
+    }
     checks
 }
 

@@ -29,3 +29,8 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     checks.extend(multiply_add::checks());
     checks
 }
+
+/// Every variant of the families that have many, those of [`checks`] again among them.
+pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
+    conv2d::variants(capabilities)
+}

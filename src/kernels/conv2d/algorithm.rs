@@ -118,7 +118,7 @@ impl fmt::Display for WeightAlgorithm {
 /// Operations beyond which the readable kernels are not tried: they lose, and take seconds.
 const SMALL: u64 = 200_000_000;
 
-/// Channels and rows of the tiles that are tried.
+/// Channels and rows of the tiles that are tried; the first four promise most.
 const TILES: [(u32, u32); 8] = [
     (16, 4),
     (8, 4),
@@ -146,22 +146,33 @@ impl Family for ImageAlgorithm {
         if problem.transposed && problem.convolution.window.stride > 1 {
             return Vec::new();
         }
-        let subgroup = Tile::default_for(capabilities).subgroup;
-        let ways = subgroup.map(Some).into_iter().chain([None]);
-        let tiles = ways.flat_map(|subgroup| {
-            TILES.map(|(channels, rows)| Tile {
+        let Tile {
+            subgroup, texture, ..
+        } = Tile::default_for(capabilities);
+        // The default's way in every size; the other ways in the sizes that promise most.
+        let others = [(subgroup, !texture), (None, texture), (None, !texture)];
+        let tiles = (TILES.iter().map(|&size| (size, (subgroup, texture))))
+            .chain(
+                others
+                    .iter()
+                    .flat_map(|&way| TILES[..4].iter().map(move |&size| (size, way))),
+            )
+            .map(|((channels, rows), (subgroup, texture))| Tile {
                 channels,
                 rows,
                 subgroup,
-                texture: capabilities.software,
-            })
-        });
+                texture,
+            });
         let readable = (problem.convolution.flops() <= SMALL).then_some(ImageAlgorithm::Readable);
         tiles.map(ImageAlgorithm::Tiled).chain(readable).collect()
     }
 
     fn forced(forced: &Forced) -> Option<Self> {
         forced.images
+    }
+
+    fn force(self, forced: &mut Forced) {
+        forced.images = Some(self);
     }
 
     fn lower(self, problem: &ImageProblem) -> Lowered {
@@ -213,19 +224,22 @@ impl Family for WeightAlgorithm {
             return Vec::new();
         }
         let mut tiles = Vec::new();
-        if let WeightTile::Lanes { lanes, texture, .. } = WeightTile::default_for(capabilities) {
-            tiles.extend(LANES.map(|(inputs, rows)| WeightTile::Lanes {
-                lanes,
+        let default = WeightTile::default_for(capabilities);
+        for texture in [default.texture(), !default.texture()] {
+            if let WeightTile::Lanes { lanes, .. } = default {
+                tiles.extend(LANES.map(|(inputs, rows)| WeightTile::Lanes {
+                    lanes,
+                    inputs,
+                    rows,
+                    texture,
+                }));
+            }
+            tiles.extend(COLUMNS.map(|(outputs, inputs)| WeightTile::Columns {
+                outputs,
                 inputs,
-                rows,
                 texture,
             }));
         }
-        tiles.extend(COLUMNS.map(|(outputs, inputs)| WeightTile::Columns {
-            outputs,
-            inputs,
-            texture: capabilities.software,
-        }));
         let readable = (problem.flops() <= SMALL).then_some(WeightAlgorithm::Readable);
         let tiles = tiles.into_iter().map(WeightAlgorithm::Tiled);
         tiles.chain(readable).collect()
@@ -233,6 +247,10 @@ impl Family for WeightAlgorithm {
 
     fn forced(forced: &Forced) -> Option<Self> {
         forced.weights
+    }
+
+    fn force(self, forced: &mut Forced) {
+        forced.weights = Some(self);
     }
 
     fn lower(self, problem: &Convolution) -> Lowered {

@@ -60,6 +60,13 @@ impl WeightTile {
         }
     }
 
+    /// Whether image and gradient are read through textures, if they fit.
+    pub(super) fn texture(self) -> bool {
+        match self {
+            WeightTile::Columns { texture, .. } | WeightTile::Lanes { texture, .. } => texture,
+        }
+    }
+
     const fn columns(texture: bool) -> Self {
         WeightTile::Columns {
             outputs: 8,

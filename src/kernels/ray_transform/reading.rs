@@ -113,6 +113,10 @@ impl Family for Reading {
         forced.reading
     }
 
+    fn force(self, forced: &mut Forced) {
+        forced.reading = Some(self);
+    }
+
     fn lower(self, problem: &RayProblem) -> Lowered {
         let kernel = match problem.map {
             RayMap::Forward => forward,

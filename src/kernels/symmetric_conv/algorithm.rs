@@ -162,6 +162,10 @@ impl Family for SymmetricAlgorithm {
         forced.symmetric
     }
 
+    fn force(self, forced: &mut Forced) {
+        forced.symmetric = Some(self);
+    }
+
     fn lower(self, problem: &SymmetricImageProblem) -> Lowered {
         let c = &problem.convolution;
         let chain = Chain::none();
@@ -228,6 +232,10 @@ impl Family for SymmetricWeightAlgorithm {
 
     fn forced(forced: &Forced) -> Option<Self> {
         forced.symmetric_weights
+    }
+
+    fn force(self, forced: &mut Forced) {
+        forced.symmetric_weights = Some(self);
     }
 
     fn lower(self, problem: &SymmetricProblem) -> Lowered {

@@ -1,10 +1,10 @@
 //! From a draft to a plan: allocates, compiles and binds.
 
 use super::draft::Draft;
-use super::{Copy, Memory, Place, Plan, Step, Store};
+use super::{Memory, Place, Plan, Step, Store};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Texture};
-use crate::kernels::{Launch, Slot};
+use crate::kernels::{Copy, Dispatch, Launch, Range, Resource, Slot};
 use crate::tape::op::Op;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -136,6 +136,7 @@ impl Builder {
             inputs: self.inputs,
             outputs,
             memory,
+            chosen: self.draft.chosen,
         })
     }
 
@@ -146,64 +147,41 @@ impl Builder {
         uniform: &wgpu::Buffer,
         offset: u64,
     ) -> Result<Step> {
-        let pipeline = (self.gpu).pipeline(launch.path, &launch.variant, launch.trust)?;
-        let mut places: HashMap<&str, Bound> = HashMap::new();
+        let mut resources = Vec::with_capacity(launch.bindings.len());
         let mut copies = Vec::new();
-        for (b, (name, slot)) in launch.bindings.iter().enumerate() {
-            let bound = match slot {
+        for (b, (_, slot)) in launch.bindings.iter().enumerate() {
+            resources.push(match slot {
                 Slot::Texture(source) => {
                     let used = self.draft.textures.uses[&(task, number, b)];
                     let texture = self.textures[used.texture].clone();
                     if used.copy {
-                        let (buffer, offset, bytes) = self.bind(task, source)?;
                         copies.push(Copy {
                             texture: texture.clone(),
-                            buffer,
-                            offset,
-                            bytes,
+                            source: self.bind(task, source)?,
                         });
                     }
-                    Bound::Texture(texture)
+                    Resource::Texture(texture)
                 }
-                _ => Bound::Buffer(self.bind(task, slot)?),
-            };
-            places.insert(name, bound);
+                _ => Resource::Buffer(self.bind(task, slot)?),
+            });
         }
-        let params = (uniform.clone(), offset, launch.params.len() as u64);
-        places.insert("params", Bound::Buffer(params));
-        let entries = (pipeline.interface.bindings.iter())
-            .map(|b| {
-                let bound = places.get(b.name.as_str()).ok_or_else(|| {
-                    Error::Shader(format!(
-                        "{} binds '{}', which its kernel does not supply",
-                        launch.path, b.name
-                    ))
-                })?;
-                Ok(wgpu::BindGroupEntry {
-                    binding: b.binding,
-                    resource: bound.resource(),
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let bind_group = (self.gpu.device()).create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(launch.path),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
+        let params = Range {
+            buffer: uniform.clone(),
+            offset,
+            bytes: launch.params.len() as u64,
+        };
+        let dispatch = Dispatch::new(&self.gpu, launch, params, &resources, copies)?;
         let node = &self.draft.nodes[self.draft.tasks[task].output];
         Ok(Step {
             label: format!("{} ({} {})", launch.path, node.op.name(), node.shape),
-            copies,
-            pipeline,
-            bind_group,
-            groups: launch.groups,
+            dispatch,
             flops: launch.flops,
             bytes: launch.bytes,
         })
     }
 
-    /// Buffer, byte offset and byte size of a slot.
-    fn bind(&mut self, task: usize, slot: &Slot) -> Result<(wgpu::Buffer, u64, u64)> {
+    /// Where the value of a slot lies.
+    fn bind(&mut self, task: usize, slot: &Slot) -> Result<Range> {
         let place = match slot {
             Slot::Input(k) => self.place(self.draft.tasks[task].inputs[*k])?,
             Slot::Part {
@@ -212,15 +190,21 @@ impl Builder {
                 bytes,
             } => {
                 let whole = self.place(self.draft.tasks[task].inputs[*input])?;
-                let offset = 4 * whole.offset as u64 + offset;
-                return Ok((whole.buffer.raw().clone(), offset, *bytes));
+                return Ok(Range {
+                    buffer: whole.buffer.raw().clone(),
+                    offset: 4 * whole.offset as u64 + offset,
+                    bytes: *bytes,
+                });
             }
             Slot::Output => self.place(self.draft.tasks[task].output)?,
             Slot::Scratch(k) => {
                 let need = self.draft.scratch_needs[task][*k];
                 let buffer = &self.pool[self.draft.assignment.of[need]];
-                let size = self.draft.lowered[task].scratch[*k].next_multiple_of(4);
-                return Ok((buffer.raw().clone(), 0, size));
+                return Ok(Range {
+                    buffer: buffer.raw().clone(),
+                    offset: 0,
+                    bytes: self.draft.lowered[task].scratch[*k].next_multiple_of(4),
+                });
             }
             Slot::Table(words) => {
                 if !self.tables.contains_key(words) {
@@ -229,38 +213,19 @@ impl Builder {
                     self.gpu.queue().write_buffer(buffer.raw(), 0, bytes);
                     self.tables.insert(words.clone(), buffer);
                 }
-                let buffer = &self.tables[words];
-                return Ok((buffer.raw().clone(), 0, 4 * words.len() as u64));
+                return Ok(Range {
+                    buffer: self.tables[words].raw().clone(),
+                    offset: 0,
+                    bytes: 4 * words.len() as u64,
+                });
             }
             Slot::Texture(source) => return self.bind(task, source),
         };
-        Ok((
-            place.buffer.raw().clone(),
-            4 * place.offset as u64,
-            place.shape.bytes(),
-        ))
-    }
-}
-
-/// What a name of a shader is bound to.
-enum Bound {
-    /// Buffer, byte offset and byte size.
-    Buffer((wgpu::Buffer, u64, u64)),
-    Texture(Texture),
-}
-
-impl Bound {
-    fn resource(&self) -> wgpu::BindingResource<'_> {
-        match self {
-            Bound::Buffer((buffer, offset, size)) => {
-                wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset: *offset,
-                    size: std::num::NonZeroU64::new(*size),
-                })
-            }
-            Bound::Texture(texture) => wgpu::BindingResource::TextureView(texture.view()),
-        }
+        Ok(Range {
+            buffer: place.buffer.raw().clone(),
+            offset: 4 * place.offset as u64,
+            bytes: place.shape.bytes(),
+        })
     }
 }
 

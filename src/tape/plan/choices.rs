@@ -1,25 +1,111 @@
 //! Which kernel variant each operation of a plan gets.
 
 use super::Options;
-use crate::kernels::{Capabilities, Family};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::kernels::{Capabilities, Family, Forced};
+use crate::tune::{Subject, Tuner};
+use serde::{Deserialize, Serialize};
+
+/// The kernel variant of one kind of operation in a plan.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Family, structure and extents.
+    pub operation: String,
+    /// The variant's name.
+    pub variant: String,
+}
 
 /// Chooses, one operation after another.
 pub(super) struct Choices {
     capabilities: Capabilities,
-    options: Options,
+    forced: Forced,
+    tuner: Option<Tuner>,
+    may_measure: bool,
+    chosen: Vec<Chosen>,
+    /// Also collects what there is to choose from.
+    collection: Option<Collection>,
+}
+
+/// What there is to choose from in a plan.
+#[derive(Default)]
+pub(super) struct Collection {
+    /// Every operation with its candidates.
+    pub subjects: Vec<Subject>,
+    /// Every candidate of any operation, by family and name.
+    pub variants: Vec<(String, Forced)>,
 }
 
 impl Choices {
-    pub(super) fn new(capabilities: Capabilities, options: Options) -> Self {
+    /// With `may_measure`, variants may be measured on the device if its mode says so.
+    ///
+    /// # Errors
+    /// Those of [`Tuner::of`].
+    pub(super) fn new(gpu: &Gpu, options: Options, may_measure: bool) -> Result<Self> {
+        Ok(Choices {
+            capabilities: Capabilities::of(gpu),
+            forced: options.forced,
+            tuner: options.tuned.then(|| Tuner::of(gpu)).transpose()?,
+            may_measure,
+            chosen: Vec::new(),
+            collection: None,
+        })
+    }
+
+    /// What is forced, and a collection of what else there is.
+    pub(super) fn collecting(capabilities: Capabilities, forced: Forced) -> Self {
         Choices {
             capabilities,
-            options,
+            forced,
+            tuner: None,
+            may_measure: false,
+            chosen: Vec::new(),
+            collection: Some(Collection::default()),
         }
     }
 
     /// The algorithm for `problem`.
-    pub(super) fn choose<F: Family>(&mut self, problem: &F::Problem) -> F {
-        F::forced(&self.options.forced)
-            .unwrap_or_else(|| F::default_for(self.capabilities, problem))
+    ///
+    /// # Errors
+    /// Those of [`Tuner::choose`].
+    pub(super) fn choose<F: Family>(&mut self, problem: &F::Problem) -> Result<F> {
+        if let Some(collection) = &mut self.collection {
+            collection.add::<F>(self.capabilities, self.forced, problem);
+        }
+        let algorithm = match (F::forced(&self.forced), &self.tuner) {
+            (Some(forced), _) => forced,
+            (None, Some(tuner)) => tuner.choose(problem, self.may_measure)?,
+            (None, None) => F::default_for(self.capabilities, problem),
+        };
+        let chosen = Chosen {
+            operation: format!("{} {problem}", F::NAME),
+            variant: algorithm.to_string(),
+        };
+        if !self.chosen.contains(&chosen) {
+            self.chosen.push(chosen);
+        }
+        Ok(algorithm)
+    }
+
+    pub(super) fn finish(self) -> (Vec<Chosen>, Collection) {
+        (self.chosen, self.collection.unwrap_or_default())
+    }
+}
+
+impl Collection {
+    fn add<F: Family>(&mut self, capabilities: Capabilities, others: Forced, problem: &F::Problem) {
+        let subject = Subject::of::<F>(capabilities, problem);
+        let known = |s: &Subject| s.operation() == subject.operation();
+        if !self.subjects.iter().any(known) {
+            self.subjects.push(subject);
+        }
+        for candidate in F::candidates(capabilities, problem) {
+            let name = format!("{}/{candidate}", F::NAME);
+            if !self.variants.iter().any(|(known, _)| *known == name) {
+                let mut forced = others;
+                candidate.force(&mut forced);
+                self.variants.push((name, forced));
+            }
+        }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::super::op::{Node, Op};
 use super::super::record::{Tape, Var};
-use super::choices::Choices;
+use super::choices::{Choices, Chosen, Collection};
 use super::fuse::{self, Task};
 use super::join::{self, Joins};
 use super::memory::{self, Assignment, Need};
 use super::textures::Textures;
-use super::{Memory, Options, Store, lower};
+use super::{Memory, Store, lower};
 use crate::error::{Error, Result};
-use crate::kernels::{Capabilities, Lowered};
+use crate::kernels::Lowered;
 use std::collections::HashMap;
 
 /// Elements that a buffer offset must be a multiple of: WebGPU's 256 bytes.
@@ -28,6 +28,10 @@ pub(super) struct Draft {
     /// The task that computes each node.
     pub task_of: HashMap<usize, usize>,
     pub lowered: Vec<Lowered>,
+    /// The variants of operations that have several.
+    pub chosen: Vec<Chosen>,
+    /// What there was to choose from, if it was asked for.
+    pub collection: Collection,
     /// Parts of concatenations that are not copied.
     pub joins: Joins,
     /// Buffers of the tasks' outputs, then of their scratch.
@@ -41,12 +45,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new(
-        tape: &Tape,
-        outputs: &[Var],
-        capabilities: Capabilities,
-        options: Options,
-    ) -> Self {
+    pub(super) fn new(tape: &Tape, outputs: &[Var], mut choices: Choices) -> Result<Self> {
         let mut nodes = tape.nodes().to_vec();
         let outputs: Vec<usize> = outputs.iter().map(|v| v.index()).collect();
         fuse::drop_broadcasts(&mut nodes);
@@ -62,10 +61,10 @@ impl Draft {
         }
         let live = fuse::live(&nodes, &outputs);
         let joins = join::join(&nodes, &live, &outputs, &mut owner);
-        let mut choices = Choices::new(capabilities, options);
         let lowered: Vec<Lowered> = (tasks.iter())
             .map(|t| lower::lower(t, &nodes, &joins, &mut choices))
-            .collect();
+            .collect::<Result<_>>()?;
+        let (chosen, collection) = choices.finish();
         let task_of = tasks.iter().enumerate().map(|(t, task)| (task.output, t));
         let mut draft = Draft {
             task_of: task_of.collect(),
@@ -74,6 +73,8 @@ impl Draft {
             owner,
             tasks,
             lowered,
+            chosen,
+            collection,
             joins,
             assignment: Assignment::default(),
             output_need: Vec::new(),
@@ -82,7 +83,7 @@ impl Draft {
         };
         draft.assign();
         draft.textures = Textures::assign(&draft);
-        draft
+        Ok(draft)
     }
 
     fn assign(&mut self) {

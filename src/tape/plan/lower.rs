@@ -4,6 +4,7 @@ use super::super::op::{Node, Op};
 use super::choices::Choices;
 use super::fuse::Task;
 use super::join::Joins;
+use crate::error::Result;
 use crate::group::SymmetricConv;
 use crate::kernels::conv2d::{self, Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
 use crate::kernels::ray_transform::{RayMap, RayProblem, Reading};
@@ -16,26 +17,32 @@ use crate::shape::{ParallelBeam, Shape, Window};
 use std::sync::Arc;
 
 /// The dispatches of one task.
-pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, choices: &mut Choices) -> Lowered {
+pub(super) fn lower(
+    task: &Task,
+    nodes: &[Node],
+    joins: &Joins,
+    choices: &mut Choices,
+) -> Result<Lowered> {
     let output = nodes[task.output].shape;
     let Some(root) = task.root else {
-        return elementwise::evaluate(&task.chain, output);
+        return Ok(elementwise::evaluate(&task.chain, output));
     };
     let node = &nodes[root];
     let input = |k: usize| nodes[node.inputs[k]].shape;
-    match &node.op {
+    Ok(match &node.op {
         Op::Conv2d(window) => {
             let algorithm = choices.choose::<ImageAlgorithm>(&image_problem(
                 false,
                 input(0),
                 input(1),
                 *window,
-            ));
+            ))?;
             conv2d::forward(input(0), input(1), *window, &task.chain, algorithm)
         }
         Op::Conv2dInputGradient(window) => {
             let (dy, w, x) = (input(0), input(1), output);
-            let algorithm = choices.choose::<ImageAlgorithm>(&image_problem(true, x, w, *window));
+            let algorithm =
+                choices.choose::<ImageAlgorithm>(&image_problem(true, x, w, *window))?;
             conv2d::input_gradient(dy, w, *window, x, &task.chain, algorithm)
         }
         Op::Conv2dWeightGradient(window) => {
@@ -44,7 +51,7 @@ pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, choices: &mut Ch
                 x,
                 outputs: dy.c(),
                 window: *window,
-            });
+            })?;
             conv2d::weight_gradient(x, dy, *window, algorithm)
         }
         Op::SymmetricConv(conv) => {
@@ -52,7 +59,7 @@ pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, choices: &mut Ch
             let algorithm = choices.choose::<SymmetricAlgorithm>(&SymmetricImageProblem {
                 transposed: false,
                 convolution: symmetric_problem(conv, x, w),
-            });
+            })?;
             symmetric_conv::forward(conv, x, w, &task.chain, algorithm)
         }
         Op::SymmetricConvInputGradient(conv) => {
@@ -60,13 +67,13 @@ pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, choices: &mut Ch
             let algorithm = choices.choose::<SymmetricAlgorithm>(&SymmetricImageProblem {
                 transposed: true,
                 convolution: symmetric_problem(conv, x, w),
-            });
+            })?;
             symmetric_conv::input_gradient(conv, dy, w, x, &task.chain, algorithm)
         }
         Op::SymmetricConvWeightGradient(conv) => {
             let (x, dy, w) = (input(0), input(1), output);
             let problem = symmetric_problem(conv, x, w);
-            let algorithm = choices.choose::<SymmetricWeightAlgorithm>(&problem);
+            let algorithm = choices.choose::<SymmetricWeightAlgorithm>(&problem)?;
             symmetric_conv::weight_gradient(conv, x, dy, w, algorithm)
         }
         Op::Sum => reduce::reduce(Reduction::Sum, input(0), output),
@@ -87,11 +94,11 @@ pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, choices: &mut Ch
             layout::concat(&parts, output, *axis, in_place)
         }
         Op::Symmetry(g) => layout::symmetry(input(0), output, *g),
-        Op::RayForward(beam) => ray(RayMap::Forward, beam, output, choices),
-        Op::RayAdjoint(beam) => ray(RayMap::Adjoint, beam, output, choices),
-        Op::RayBackproject(beam) => ray(RayMap::Backproject, beam, output, choices),
+        Op::RayForward(beam) => ray(RayMap::Forward, beam, output, choices)?,
+        Op::RayAdjoint(beam) => ray(RayMap::Adjoint, beam, output, choices)?,
+        Op::RayBackproject(beam) => ray(RayMap::Backproject, beam, output, choices)?,
         Op::RayBackprojectTranspose(beam) => {
-            ray(RayMap::BackprojectTranspose, beam, output, choices)
+            ray(RayMap::BackprojectTranspose, beam, output, choices)?
         }
         Op::Assign => layout::assign(output),
         Op::Random {
@@ -103,7 +110,7 @@ pub(super) fn lower(task: &Task, nodes: &[Node], joins: &Joins, choices: &mut Ch
         Op::Input(_) | Op::Constant(_) | Op::State(_) | Op::Unary(_) | Op::Binary(_) => {
             unreachable!("{} is no root", node.op.name())
         }
-    }
+    })
 }
 
 fn image_problem(transposed: bool, x: Shape, w: Shape, window: Window) -> ImageProblem {
@@ -125,11 +132,16 @@ fn symmetric_problem(conv: &Arc<SymmetricConv>, x: Shape, w: Shape) -> Symmetric
     }
 }
 
-fn ray(map: RayMap, beam: &Arc<ParallelBeam>, output: Shape, choices: &mut Choices) -> Lowered {
+fn ray(
+    map: RayMap,
+    beam: &Arc<ParallelBeam>,
+    output: Shape,
+    choices: &mut Choices,
+) -> Result<Lowered> {
     let problem = RayProblem {
         map,
         beam: beam.clone(),
         n: output.n(),
     };
-    choices.choose::<Reading>(&problem).lower(&problem)
+    Ok(choices.choose::<Reading>(&problem)?.lower(&problem))
 }

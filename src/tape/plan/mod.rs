@@ -13,13 +13,15 @@ mod textures;
 
 use super::record::{Tape, Var};
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, Pending, Pipeline, Texture};
-use crate::kernels::{Capabilities, Forced};
+use crate::gpu::{Buffer, Gpu, Pending};
+use crate::kernels::{self, Capabilities, Dispatch, Forced};
 use crate::shape::Shape;
+use crate::tune::Subject;
 use builder::Builder;
+use choices::Choices;
+pub use choices::Chosen;
 use draft::{Draft, check_updates};
 use std::collections::HashMap;
-use std::sync::Arc;
 pub use store::Store;
 
 /// How a tape is compiled.
@@ -27,6 +29,19 @@ pub use store::Store;
 pub struct Options {
     /// Algorithms to use whatever suits the adapter.
     pub forced: Forced,
+    /// The fastest variants for the others, as far as the device's mode allows
+    /// ([`Gpu::tuning`]); else the defaults for the kind of adapter.
+    pub tuned: bool,
+}
+
+impl Options {
+    /// The fastest variants that are known.
+    pub fn tuned() -> Self {
+        Options {
+            tuned: true,
+            ..Options::default()
+        }
+    }
 }
 
 /// Bytes that a plan takes.
@@ -56,21 +71,9 @@ struct Place {
     shape: Shape,
 }
 
-/// A value on its way into the texture that a kernel reads it through.
-struct Copy {
-    texture: Texture,
-    buffer: wgpu::Buffer,
-    offset: u64,
-    bytes: u64,
-}
-
 struct Step {
     label: String,
-    /// What must be copied before the dispatch.
-    copies: Vec<Copy>,
-    pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
-    groups: [u32; 3],
+    dispatch: Dispatch,
     flops: u64,
     bytes: u64,
 }
@@ -84,6 +87,7 @@ pub struct Plan {
     inputs: HashMap<String, Place>,
     outputs: HashMap<usize, Place>,
     memory: Memory,
+    chosen: Vec<Chosen>,
 }
 
 /// The time of one dispatch.
@@ -105,11 +109,12 @@ impl Plan {
     /// # Errors
     /// [`Error::Shape`] if a state is read after it was updated in place;
     /// [`Error::OutOfMemory`] before anything is allocated if the plan does not fit;
-    /// [`Error::Shader`] or [`Error::Device`] if a kernel cannot be built.
+    /// [`Error::Shader`] or [`Error::Device`] if a kernel cannot be built; those of
+    /// [`Tuner::choose`](crate::tune::Tuner::choose).
     pub fn compile(tape: &Tape, outputs: &[Var], store: &Store, options: Options) -> Result<Self> {
         check_updates(tape.nodes(), outputs)?;
         let gpu = store.gpu().clone();
-        let draft = Draft::new(tape, outputs, Capabilities::of(&gpu), options);
+        let draft = Draft::new(tape, outputs, Choices::new(&gpu, options, true)?)?;
         let memory = draft.memory(store)?;
         if let Some(available) = gpu.memory_limit()
             && memory.total() > available
@@ -137,8 +142,42 @@ impl Plan {
         store: &Store,
         options: Options,
     ) -> Result<Memory> {
-        let capabilities = Capabilities::of(store.gpu());
-        Draft::new(tape, outputs, capabilities, options).memory(store)
+        let choices = Choices::new(store.gpu(), options, false)?;
+        Draft::new(tape, outputs, choices)?.memory(store)
+    }
+
+    /// The operations of a tape that several kernels compute, with their candidates: what
+    /// [`Tuner::tune`](crate::tune::Tuner::tune) takes.
+    ///
+    /// # Errors
+    /// None in practice: nothing is measured.
+    pub fn subjects(
+        tape: &Tape,
+        outputs: &[Var],
+        capabilities: Capabilities,
+    ) -> Result<Vec<Subject>> {
+        let choices = Choices::collecting(capabilities, Forced::default());
+        Ok(Draft::new(tape, outputs, choices)?.collection.subjects)
+    }
+
+    /// Every kernel variant that some operation of a tape may have, as `family/name` with the
+    /// option that forces it, and `others` for the other families.
+    ///
+    /// # Errors
+    /// None in practice: nothing is measured.
+    pub fn variants(
+        tape: &Tape,
+        outputs: &[Var],
+        capabilities: Capabilities,
+        others: Forced,
+    ) -> Result<Vec<(String, Forced)>> {
+        let choices = Choices::collecting(capabilities, others);
+        Ok(Draft::new(tape, outputs, choices)?.collection.variants)
+    }
+
+    /// The variant of each kind of operation that has several, in the order of their first use.
+    pub fn chosen(&self) -> &[Chosen] {
+        &self.chosen
     }
 
     /// The bytes that the plan takes.
@@ -276,21 +315,5 @@ impl Plan {
 }
 
 fn encode(steps: &[Step], encoder: &mut wgpu::CommandEncoder) {
-    let mut pass = None;
-    for step in steps {
-        for copy in &step.copies {
-            // Copies stand between passes.
-            pass = None;
-            (copy.texture).copy_from(encoder, &copy.buffer, copy.offset, copy.bytes);
-        }
-        let pass = pass.get_or_insert_with(|| {
-            encoder
-                .begin_compute_pass(&Default::default())
-                .forget_lifetime()
-        });
-        pass.set_pipeline(&step.pipeline.raw);
-        pass.set_bind_group(0, &step.bind_group, &[]);
-        let [x, y, z] = step.groups;
-        pass.dispatch_workgroups(x, y, z);
-    }
+    kernels::encode(steps.iter().map(|step| &step.dispatch), encoder);
 }

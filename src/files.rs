@@ -139,6 +139,29 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     fs::read_to_string(path).map_err(|e| Error::io(path, "read", e))
 }
 
+/// The directory for what can be made again: that of `EQUILENS_CACHE`, else `equilens` among the
+/// platform's caches. It need not exist yet; `None` where not even a home directory is known.
+pub fn cache_directory() -> Option<PathBuf> {
+    cache_among(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+}
+
+/// [`cache_directory`] for these environment variables.
+fn cache_among(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
+    let path = |name| variable(name).map(PathBuf::from);
+    let platform = || {
+        if cfg!(windows) {
+            path("LOCALAPPDATA")
+        } else if cfg!(target_os = "macos") {
+            path("HOME").map(|home| home.join("Library/Caches"))
+        } else {
+            // A relative path is to be ignored, says the XDG specification.
+            let given = path("XDG_CACHE_HOME").filter(|p| p.is_absolute());
+            given.or_else(|| path("HOME").map(|home| home.join(".cache")))
+        }
+    };
+    path("EQUILENS_CACHE").or_else(|| platform().map(|caches| caches.join("equilens")))
+}
+
 /// The directory that `path` lies in.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -272,6 +295,31 @@ mod tests {
         fs::create_dir(previous(&path)).unwrap();
         recover_directory(&path).unwrap();
         assert_eq!(names(directory.path()), ["checkpoint"]);
+    }
+
+    #[test]
+    fn the_cache_is_the_variables_or_the_platforms() {
+        let set = |pairs: &'static [(&str, &str)]| {
+            cache_among(|name| {
+                let found = pairs.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| value.into())
+            })
+        };
+        let home = &[
+            ("HOME", "/h"),
+            ("LOCALAPPDATA", "/h"),
+            ("EQUILENS_CACHE", "/c"),
+        ];
+        assert_eq!(set(home), Some("/c".into()));
+        let home = &[("HOME", "/h"), ("LOCALAPPDATA", "/h")];
+        assert!(set(home).is_some_and(|p| p.starts_with("/h") && p.ends_with("equilens")));
+        assert_eq!(set(&[]), None);
+        if cfg!(target_os = "linux") {
+            let relative = &[("XDG_CACHE_HOME", "x"), ("HOME", "/h")];
+            assert_eq!(set(relative), Some("/h/.cache/equilens".into()));
+            let absolute = &[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")];
+            assert_eq!(set(absolute), Some("/x/equilens".into()));
+        }
     }
 
     #[test]
