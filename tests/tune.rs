@@ -176,12 +176,16 @@ fn what_is_measured_is_kept_at_once_and_not_measured_again() {
 }
 
 #[test]
-fn without_time_the_default_alone_is_tried() {
+fn with_little_time_the_default_alone_is_tried_and_without_any_nothing() {
     let gpu = gpu(Tuning::On, None);
     let subject = Subject::of::<WeightAlgorithm>(Capabilities::default(), &gradient());
-    let outcomes = Tuner::of(&gpu)
-        .and_then(|tuner| tuner.tune(&[subject], Duration::ZERO, |_| true))
-        .expect("runs");
+    let subjects = [subject, copies(&["right"])];
+    let tuner = Tuner::of(&gpu).expect("a tuner");
+    let outcomes = tuner.tune(&subjects, Duration::ZERO, |_| true);
+    assert_eq!(outcomes.expect("runs"), []);
+    let outcomes = tuner.tune(&subjects, Duration::from_millis(1), |_| true);
+    let outcomes = outcomes.expect("runs");
+    assert_eq!(outcomes.len(), 1);
     let record = &outcomes[0].record;
     assert!(!record.complete);
     assert_eq!(record.trials.len(), 1);

@@ -29,9 +29,9 @@ Examples:
   equilens tune --config ct.toml
   equilens tune --tune force
 
-Without a config, the operations of the demo's and of the papers' CT networks are measured. Every
-variant must give the result of the default one before it is timed. What has a record already is not
-measured again without --tune force. Ctrl-C keeps what is measured so far.
+Without a config, the operations of the demo's and of the papers' CT networks are measured, the
+longest first. Every variant must give the result of the default one before it is timed. What has a
+complete record is not measured again without --tune force. Ctrl-C keeps what is measured so far.
 
 Other commands use the winners (--tune read, the default). They are kept in the directory of
 EQUILENS_CACHE or the platform's cache, in one file for each adapter, driver and version.")]
@@ -74,7 +74,9 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         }
         None => standard(capabilities)?,
     };
-    let subjects = wanted(subjects, &arguments.names)?;
+    let mut subjects = wanted(subjects, &arguments.names)?;
+    // What takes longest promises most.
+    subjects.sort_by_key(|subject| std::cmp::Reverse(subject.flops()));
     let interrupted = interrupt::watch();
     let stopped = || interrupted.load(Ordering::Relaxed);
     let tuner = Tuner::of(&gpu)?;
@@ -101,9 +103,10 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         format!("{}\n\n{}\n{kept}", gpu.label(), table(&outcomes))
     })?;
     let incomplete = outcomes.iter().filter(|o| !o.record.complete).count();
-    if incomplete > 0 && !stopped() {
+    let left_out = subjects.len() - outcomes.len();
+    if incomplete + left_out > 0 && !stopped() {
         session.console.remark(&format!(
-            "the budget ended before all variants of {incomplete} operations were tried: run it again with a larger --budget to complete them"
+            "the budget ended: of {incomplete} operations not all variants were tried, and {left_out} were left out; run it again, or with a larger --budget, to go on"
         ));
     }
     if stopped() {

@@ -32,6 +32,10 @@ use std::time::{Duration, Instant};
 /// Seconds that the candidates of one operation may take where a plan measures what it misses.
 const UNASKED: Duration = Duration::from_secs(30);
 
+/// The share of a budget with which something can be found out: the candidates of one operation take
+/// seconds to compile where there is no GPU.
+const WORTHWHILE: Duration = Duration::from_secs(10);
+
 /// What is known of a device's kernels; one for all plans of the device. A cheap handle.
 #[derive(Clone)]
 pub struct Tuner {
@@ -141,9 +145,9 @@ impl Tuner {
     }
 
     /// Measures `subjects` that have no complete record (all of them in the mode
-    /// [`Tuning::Force`]) within `budget`, of which each gets an equal share of what is left, and
-    /// keeps each result at once. Ends early, with what is known by then, when `progress` returns
-    /// false.
+    /// [`Tuning::Force`]) one after another within `budget`, of which each gets an equal share of
+    /// what is left, but no less than 10 s; for the last ones nothing may be left. Keeps each result
+    /// at once. Ends early, with what is known by then, when `progress` returns false.
     ///
     /// # Errors
     /// As [`Tuner::choose`]; [`Error::Io`] if a result cannot be kept.
@@ -169,19 +173,23 @@ impl Tuner {
                 break;
             }
             let records = known.records.get_or_insert_with(|| Records::of(&self.gpu));
-            let kept = match self.gpu.tuning() {
+            let before = match self.gpu.tuning() {
                 Tuning::Force => None,
-                _ => records.find(subject)?.filter(|r| r.complete).cloned(),
+                _ => records.find(subject)?.cloned(),
             };
-            let fresh = kept.is_none();
-            let record = match kept {
-                Some(record) => record,
-                None => {
-                    let left = end.saturating_duration_since(Instant::now());
+            let left = end.saturating_duration_since(Instant::now());
+            let (record, fresh) = match before {
+                Some(record) if record.complete || left.is_zero() => (record, false),
+                None if left.is_zero() => continue,
+                before => {
                     let share = left / (subjects.len() - done) as u32;
-                    let deadline = Instant::now() + share;
+                    let deadline = Instant::now() + share.max(WORTHWHILE).min(left);
                     match measure::measure(&self.gpu, subject, deadline, &mut tell) {
-                        Ok(Some(record)) => record,
+                        // Less time than before tells less than before.
+                        Ok(Some(record)) => match before {
+                            Some(b) if b.trials.len() > record.trials.len() => (b, false),
+                            _ => (record, true),
+                        },
                         Ok(None) => break,
                         Err(e @ Error::OutOfMemory { .. }) => {
                             log::warn!("{operation} was not measured: {e}");

@@ -66,6 +66,12 @@ impl Subject {
         &self.operation
     }
 
+    /// Floating-point operations of the default.
+    pub fn flops(&self) -> u64 {
+        let default = self.candidates.first();
+        default.map_or(0, |c| c.lowered.launches.iter().map(|l| l.flops).sum())
+    }
+
     /// The number of candidates.
     pub fn len(&self) -> usize {
         self.candidates.len()
