@@ -205,13 +205,13 @@ impl Kernel<'_> {
             ];
             let lines = part.end - part.begin;
             let read = part.n * lines * from[1];
+            // Beyond 64 bits for geometries that no adapter has the memory for.
+            let flops = self.flops as u128 * results as u128 * lines as u128 / from[0] as u128;
+            let flops = flops.min(u64::MAX.into()) as u64;
             let groups = results.div_ceil(64 * lanes) as u64;
             let mut launch = Launch::new(self.path, &params, bindings, groups)
                 .variant(variant.clone())
-                .work(
-                    (self.flops * results) as u64 * lines as u64 / from[0] as u64,
-                    4 * (read + results) as u64,
-                );
+                .work(flops, 4 * (read + results) as u64);
             launch.trust = CLAMPED;
             launch
         };
