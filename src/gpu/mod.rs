@@ -4,16 +4,19 @@
 //! ([`Gpu::open`]) or around a device that the caller owns ([`Gpu::from_device`]).
 
 mod buffer;
+mod kept;
 mod pipeline;
 mod select;
 mod texture;
 
 pub use buffer::{Buffer, Pending};
+pub use kept::cache_directory;
 pub use pipeline::{Pipeline, Trust};
 pub use select::{AdapterSummary, Selection, adapters, no_adapter};
 pub use texture::Texture;
 
 use crate::error::{Error, Result};
+use kept::Kept;
 use pipeline::PipelineCache;
 use std::sync::{Arc, Mutex};
 
@@ -28,6 +31,8 @@ struct Inner {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     pipelines: PipelineCache,
+    /// Pipelines of earlier processes.
+    kept: Option<Kept>,
     /// The first message that wgpu reported outside a call that could return it.
     fault: Arc<Mutex<Option<String>>>,
     memory_limit: Option<u64>,
@@ -36,6 +41,15 @@ struct Inner {
 impl std::fmt::Debug for Gpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Gpu({})", self.label())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Pipelines that were made one at a time, after the last plan.
+        if let Some(kept) = &self.kept {
+            kept.save();
+        }
     }
 }
 
@@ -75,12 +89,14 @@ impl Gpu {
                 first.get_or_insert_with(|| error.to_string());
             }
         }));
-        Ok(Self::assemble(device, queue, fault, selection.memory_limit))
+        let kept = (selection.cache.as_deref()).and_then(|cache| Kept::open(&device, cache));
+        let limit = selection.memory_limit;
+        Ok(Self::assemble(device, queue, fault, limit, kept))
     }
 
     /// A handle around a device that the caller made and keeps. Its error handler is left alone.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::assemble(device, queue, Arc::default(), None)
+        Self::assemble(device, queue, Arc::default(), None, None)
     }
 
     fn assemble(
@@ -88,6 +104,7 @@ impl Gpu {
         queue: wgpu::Queue,
         fault: Arc<Mutex<Option<String>>>,
         memory_limit: Option<u64>,
+        kept: Option<Kept>,
     ) -> Self {
         let info = device.adapter_info();
         Gpu {
@@ -96,6 +113,7 @@ impl Gpu {
                 queue,
                 info,
                 pipelines: PipelineCache::default(),
+                kept,
                 fault,
                 memory_limit,
             }),

@@ -1,6 +1,7 @@
 //! Which adapter: discrete before integrated before software; Vulkan, Metal and DX12 before GL.
 
 use crate::error::{Error, Result};
+use std::path::PathBuf;
 
 /// What the user asked for. The default takes the best adapter there is.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,9 @@ pub struct Selection {
     pub backend: Option<wgpu::Backend>,
     /// Bytes that plans may take together; a plan that needs more is refused before it allocates.
     pub memory_limit: Option<u64>,
+    /// Directory in which compiled pipelines are kept for the next process, where the backend can
+    /// hand them out; see [`cache_directory`](super::cache_directory). By default nowhere.
+    pub cache: Option<PathBuf>,
 }
 
 /// One adapter as the `devices` command lists it.

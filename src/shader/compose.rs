@@ -88,7 +88,7 @@ pub fn compose_from<'a>(
 }
 
 /// The FNV-1a hash, 64 bit (Fowler, Noll and Vo; RFC 9923).
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

@@ -25,6 +25,7 @@ mod source;
 mod translate;
 mod variant;
 
+pub(crate) use compose::fnv1a;
 pub use compose::{Composed, compose, compose_from};
 pub use module::{Module, check, check_library};
 pub use params::{Params, compare_fields, compare_params};
