@@ -192,7 +192,9 @@ impl Builder {
         });
         let node = &self.draft.nodes[self.draft.tasks[task].output];
         Ok(Step {
-            label: format!("{} ({} {})", launch.path, node.op.name(), node.shape),
+            kernel: launch.path,
+            operation: node.op.name(),
+            shape: node.shape,
             copies,
             pipeline,
             bind_group,

@@ -132,7 +132,8 @@ impl Draft {
         (self.nodes.iter().enumerate()).filter(move |(i, n)| live[*i] && n.op.is_leaf())
     }
 
-    pub(super) fn memory(&self, store: &Store) -> Result<Memory> {
+    /// The bytes that the plan takes; states that `store` has already are not counted.
+    pub(super) fn memory(&self, store: Option<&Store>) -> Result<Memory> {
         let fixed = self
             .live_leaves()
             .filter(|(_, n)| !matches!(n.op, Op::State(_)));
@@ -142,7 +143,10 @@ impl Draft {
         });
         Ok(Memory {
             fixed: fixed.map(|(_, n)| n.shape.bytes()).sum(),
-            states: store.missing_bytes(states)?,
+            states: match store {
+                Some(store) => store.missing_bytes(states)?,
+                None => states.map(|(_, shape)| shape.bytes()).sum(),
+            },
             intermediate: (self.assignment.buffers.iter())
                 .chain(&self.textures.sizes)
                 .sum(),

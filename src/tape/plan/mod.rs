@@ -8,6 +8,7 @@ mod fuse;
 mod join;
 mod lower;
 mod memory;
+mod profile;
 mod store;
 mod textures;
 
@@ -18,6 +19,7 @@ use crate::kernels::{Capabilities, Forced};
 use crate::shape::Shape;
 use builder::Builder;
 use draft::{Draft, check_updates};
+pub use profile::{COPIES, Clock, Profile, Timing};
 use std::collections::HashMap;
 use std::sync::Arc;
 pub use store::Store;
@@ -65,7 +67,11 @@ struct Copy {
 }
 
 struct Step {
-    label: String,
+    /// The kernel's file.
+    kernel: &'static str,
+    /// The operation that it computes, and the operation's shape.
+    operation: &'static str,
+    shape: Shape,
     /// What must be copied before the dispatch.
     copies: Vec<Copy>,
     pipeline: Arc<Pipeline>,
@@ -86,19 +92,6 @@ pub struct Plan {
     memory: Memory,
 }
 
-/// The time of one dispatch.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Timing {
-    /// The kernel's file and the operation.
-    pub label: String,
-    /// Wall-clock milliseconds.
-    pub milliseconds: f64,
-    /// Floating-point operations.
-    pub flops: u64,
-    /// Bytes that must move.
-    pub bytes: u64,
-}
-
 impl Plan {
     /// Compiles what `outputs` need. The states live in `store`.
     ///
@@ -110,14 +103,14 @@ impl Plan {
         check_updates(tape.nodes(), outputs)?;
         let gpu = store.gpu().clone();
         let draft = Draft::new(tape, outputs, Capabilities::of(&gpu), options);
-        let memory = draft.memory(store)?;
+        let memory = draft.memory(Some(store))?;
         if let Some(available) = gpu.memory_limit()
             && memory.total() > available
         {
             return Err(Error::OutOfMemory {
                 needed: memory.total(),
                 available,
-                advice: "use a smaller batch, image or width, turn recomputation on, or raise --memory-limit".into(),
+                advice: "use a smaller batch, image or width, turn recomputation on ([model] recompute = true), or raise --memory-limit".into(),
             });
         }
         let requests: Vec<_> = (draft.lowered.iter().flat_map(|l| &l.launches))
@@ -138,7 +131,21 @@ impl Plan {
         options: Options,
     ) -> Result<Memory> {
         let capabilities = Capabilities::of(store.gpu());
-        Draft::new(tape, outputs, capabilities, options).memory(store)
+        Draft::new(tape, outputs, capabilities, options).memory(Some(store))
+    }
+
+    /// The bytes that compiling for a device with `capabilities` would take, all states included:
+    /// for a device that is not there.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn memory_on(
+        tape: &Tape,
+        outputs: &[Var],
+        capabilities: Capabilities,
+        options: Options,
+    ) -> Result<Memory> {
+        Draft::new(tape, outputs, capabilities, options).memory(None)
     }
 
     /// The bytes that the plan takes.
@@ -246,51 +253,36 @@ impl Plan {
         let place = self.output(output)?;
         Ok((place.buffer.raw(), place.offset))
     }
-
-    /// Replays one dispatch at a time, waiting for each: where the time goes. Wall clock, so the
-    /// cost of submission is included.
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub fn profile(&self) -> Result<Vec<Timing>> {
-        self.gpu.wait()?;
-        let mut timings = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
-            let start = std::time::Instant::now();
-            let mut encoder = self
-                .gpu
-                .device()
-                .create_command_encoder(&Default::default());
-            encode(std::slice::from_ref(step), &mut encoder);
-            self.gpu.queue().submit([encoder.finish()]);
-            self.gpu.wait()?;
-            timings.push(Timing {
-                label: step.label.clone(),
-                milliseconds: start.elapsed().as_secs_f64() * 1e3,
-                flops: step.flops,
-                bytes: step.bytes,
-            });
-        }
-        Ok(timings)
-    }
 }
 
 fn encode(steps: &[Step], encoder: &mut wgpu::CommandEncoder) {
     let mut pass = None;
     for step in steps {
-        for copy in &step.copies {
+        if !step.copies.is_empty() {
             // Copies stand between passes.
             pass = None;
-            (copy.texture).copy_from(encoder, &copy.buffer, copy.offset, copy.bytes);
+            step.copy(encoder);
         }
         let pass = pass.get_or_insert_with(|| {
             encoder
                 .begin_compute_pass(&Default::default())
                 .forget_lifetime()
         });
-        pass.set_pipeline(&step.pipeline.raw);
-        pass.set_bind_group(0, &step.bind_group, &[]);
-        let [x, y, z] = step.groups;
+        step.dispatch(pass);
+    }
+}
+
+impl Step {
+    fn copy(&self, encoder: &mut wgpu::CommandEncoder) {
+        for copy in &self.copies {
+            (copy.texture).copy_from(encoder, &copy.buffer, copy.offset, copy.bytes);
+        }
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass) {
+        pass.set_pipeline(&self.pipeline.raw);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        let [x, y, z] = self.groups;
         pass.dispatch_workgroups(x, y, z);
     }
 }
