@@ -47,6 +47,7 @@ impl Draft {
         let mut nodes = tape.nodes().to_vec();
         let outputs: Vec<usize> = outputs.iter().map(|v| v.index()).collect();
         fuse::drop_broadcasts(&mut nodes);
+        fuse::join_pads(&mut nodes);
         let mut owner = owners(&nodes);
         let is_view: Vec<bool> = (nodes.iter().zip(&owner).enumerate())
             .map(|(i, (node, owner))| owner.0 != i && node.op.updates() == 0)
