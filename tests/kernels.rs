@@ -55,6 +55,7 @@ fn gpu() -> Option<Gpu> {
         adapter: variable("EQUILENS_ADAPTER"),
         backend,
         memory_limit: None,
+        ..Selection::default()
     };
     match Gpu::open(&selection) {
         Ok(gpu) => Some(gpu),

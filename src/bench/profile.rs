@@ -17,7 +17,7 @@ pub struct StepProfile {
     pub step_ms: f64,
     /// Milliseconds of the dispatches together, each by itself.
     pub kernels_ms: f64,
-    /// Dispatches in a step.
+    /// Dispatches in a step, and copies into textures before them.
     pub dispatches: usize,
     /// Bytes that the step takes, states included.
     pub peak_bytes: u64,

@@ -479,7 +479,6 @@ mod tests {
         };
         for capabilities in [software, discrete] {
             let [kept, recomputed] = [false, true].map(|r| full_size(r, capabilities));
-            println!("{kept} {recomputed}");
             assert!(recomputed < 2_000_000_000, "{recomputed} bytes");
             assert!(recomputed < kept / 2, "{recomputed} and {kept} bytes");
         }

@@ -23,7 +23,7 @@ fn a_profile_tells_where_the_step_goes_and_trains_nothing() {
     let text = place.run("train train.toml --profile");
     assert!(text.status.success());
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    for word in ["of roofline", "conv/", "ceiling", "clock"] {
+    for word in ["of roofline", "conv/", "ceiling", "one by one"] {
         assert!(text.contains(word), "no '{word}' in {text}");
     }
     place.refused(

@@ -158,6 +158,7 @@ fn by_wall_clock(gpu: &Gpu, step: &Step) -> Result<[f64; 2]> {
         true => 0.0,
         false => time(&|encoder| step.copy(encoder))?,
     };
-    let dispatch = time(&|encoder| step.dispatch(&mut encoder.begin_compute_pass(&Default::default())))?;
+    let dispatch =
+        time(&|encoder| step.dispatch(&mut encoder.begin_compute_pass(&Default::default())))?;
     Ok([copies, dispatch])
 }
