@@ -139,27 +139,31 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     fs::read_to_string(path).map_err(|e| Error::io(path, "read", e))
 }
 
-/// The directory for what can be made again: that of `EQUILENS_CACHE`, else `equilens` among the
-/// platform's caches. It need not exist yet; `None` where not even a home directory is known.
+/// Where caches are kept: `EQUILENS_CACHE`, or `equilens` in the platform's directory for caches.
+/// `None` if `EQUILENS_CACHE` is set and empty, or there is no such directory.
 pub fn cache_directory() -> Option<PathBuf> {
-    cache_among(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+    cache_among(|name| std::env::var_os(name))
 }
 
 /// [`cache_directory`] for these environment variables.
 fn cache_among(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
-    let path = |name| variable(name).map(PathBuf::from);
-    let platform = || {
-        if cfg!(windows) {
-            path("LOCALAPPDATA")
-        } else if cfg!(target_os = "macos") {
-            path("HOME").map(|home| home.join("Library/Caches"))
-        } else {
-            // A relative path is to be ignored, says the XDG specification.
-            let given = path("XDG_CACHE_HOME").filter(|p| p.is_absolute());
-            given.or_else(|| path("HOME").map(|home| home.join(".cache")))
-        }
+    let path = |name| {
+        let value = variable(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
     };
-    path("EQUILENS_CACHE").or_else(|| platform().map(|caches| caches.join("equilens")))
+    if variable("EQUILENS_CACHE").is_some() {
+        return path("EQUILENS_CACHE");
+    }
+    let platform = if cfg!(windows) {
+        path("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        path("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        // A relative path is to be ignored, says the XDG specification.
+        let given = path("XDG_CACHE_HOME").filter(|p| p.is_absolute());
+        given.or_else(|| path("HOME").map(|home| home.join(".cache")))
+    };
+    platform.map(|caches| caches.join("equilens"))
 }
 
 /// The directory that `path` lies in.
@@ -311,6 +315,8 @@ mod tests {
             ("EQUILENS_CACHE", "/c"),
         ];
         assert_eq!(set(home), Some("/c".into()));
+        // Empty: none are kept.
+        assert_eq!(set(&[("EQUILENS_CACHE", ""), ("HOME", "/h")]), None);
         let home = &[("HOME", "/h"), ("LOCALAPPDATA", "/h")];
         assert!(set(home).is_some_and(|p| p.starts_with("/h") && p.ends_with("equilens")));
         assert_eq!(set(&[]), None);

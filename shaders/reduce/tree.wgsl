@@ -1,5 +1,6 @@
-// Reduction over many terms: one workgroup for each output and chunk of terms. Each thread takes
-// at most 32 terms, one or four (QUADS) at a time, then the 64 threads combine as a tree.
+// Reduction over many terms: one workgroup for each output and chunk of terms. Each thread combines
+// at most 32 terms in a row, one or four (QUADS) at a time, then joins these rows, at most 8; then
+// the 64 threads combine as a tree.
 //
 // params: kept and reduced extents, strides of the input, how many chunks of which length.
 // source: the input.
@@ -12,6 +13,13 @@
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
 var<workgroup> partial: array<f32, 64>;
+
+// Elements in the rows of all threads.
+#ifdef QUADS
+const ROWS: u32 = 64u * 8u;
+#else
+const ROWS: u32 = 64u * 32u;
+#endif
 
 fn joined(x: Element) -> f32 {
 #ifdef QUADS
@@ -34,8 +42,12 @@ fn main(
     let first = strided(unravel(output, params.kept), params.strides);
     let end = min((chunk + 1u) * params.chunk, params.terms);
     var total = Element(NEUTRAL);
-    for (var t = chunk * params.chunk + lane; t < end; t += 64u) {
-        total = combine(total, term(first, t));
+    for (var start = chunk * params.chunk; start < end; start += ROWS) {
+        var row = Element(NEUTRAL);
+        for (var t = start + lane; t < min(start + ROWS, end); t += 64u) {
+            row = combine(row, term(first, t));
+        }
+        total = combine(total, row);
     }
     partial[lane] = joined(total);
     workgroupBarrier();

@@ -6,8 +6,10 @@
 mod case;
 mod ceiling;
 mod name;
+mod profile;
 
 pub use name::{Benchmark, Direction, Network, Pass};
+pub use profile::{KernelTime, StepProfile, profile};
 
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -23,6 +25,16 @@ pub struct Ceiling {
     pub fma_gflops: f64,
     /// Copies between buffers, bytes read and bytes written, in 1e9 bytes a second.
     pub copy_gbytes: f64,
+}
+
+impl Ceiling {
+    /// 1e9 operations and 1e9 bytes a second of work that took `milliseconds`, and the fraction of
+    /// the roofline: its time (the larger one of operations and bytes at their ceilings) over that.
+    fn rates(self, flops: u64, bytes: u64, milliseconds: f64) -> (f64, f64, f64) {
+        let [gflops, gbytes] = [flops, bytes].map(|work| work as f64 / milliseconds / 1e6);
+        let fraction = (gflops / self.fma_gflops).max(gbytes / self.copy_gbytes);
+        (gflops, gbytes, fraction)
+    }
 }
 
 /// The result of one benchmark. Without a match with the twin there are no times.
@@ -235,10 +247,7 @@ fn replay(gpu: &Gpu, case: &Case) -> Result<f64> {
 
 fn timing(samples: &[f64], (flops, bytes): (u64, u64), ceiling: Ceiling) -> Option<Timing> {
     let median_ms = median(samples)?;
-    let (gflops, gbytes) = (
-        flops as f64 / median_ms / 1e6,
-        bytes as f64 / median_ms / 1e6,
-    );
+    let (gflops, gbytes, fraction) = ceiling.rates(flops, bytes, median_ms);
     Some(Timing {
         median_ms,
         min_ms: samples.iter().copied().fold(f64::INFINITY, f64::min),
@@ -247,7 +256,7 @@ fn timing(samples: &[f64], (flops, bytes): (u64, u64), ceiling: Ceiling) -> Opti
         // Every convolution that runs today is the ordinary one.
         dense_equivalent_gflops: gflops,
         gbytes,
-        fraction: (gflops / ceiling.fma_gflops).max(gbytes / ceiling.copy_gbytes),
+        fraction,
     })
 }
 

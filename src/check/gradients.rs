@@ -409,6 +409,9 @@ mod tests {
             | Op::Conv2d(_)
             | Op::Conv2dInputGradient(_)
             | Op::Conv2dWeightGradient(_)
+            | Op::SymmetricConv(_)
+            | Op::SymmetricConvInputGradient(_)
+            | Op::SymmetricConvWeightGradient(_)
             | Op::MatMul { .. }
             | Op::Reshape
             | Op::Transpose(_)
@@ -431,8 +434,8 @@ mod tests {
             let ops = graph.tape.nodes().iter().map(|n| &n.op);
             seen.extend(ops.filter(|op| has_rule(op)).map(Op::name));
         }
-        // 10 of one argument, 7 of two, 17 others.
-        assert_eq!(seen.len(), 34, "{seen:?}");
+        // 10 of one argument, 7 of two, 20 others.
+        assert_eq!(seen.len(), 37, "{seen:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The options that every command has.
 
 use super::console::Console;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::{Gpu, Selection, Tuning};
 use clap::{Args, ValueEnum};
@@ -12,22 +12,10 @@ use std::str::FromStr;
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
     /// Adapter: its number in `equilens devices`, or a part of its name
-    #[arg(
-        long,
-        global = true,
-        value_name = "N|NAME",
-        env = "EQUILENS_ADAPTER",
-        hide_env = true
-    )]
+    #[arg(long, global = true, value_name = "N|NAME")]
     adapter: Option<String>,
     /// Graphics interface to use
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        env = "EQUILENS_BACKEND",
-        hide_env = true
-    )]
+    #[arg(long, global = true, value_enum)]
     backend: Option<Backend>,
     /// Print one JSON document on standard output, and nothing else
     #[arg(long, global = true)]
@@ -41,6 +29,9 @@ pub(super) struct Global {
     /// GPU memory to stay within, e.g. 2GiB
     #[arg(long, global = true, value_name = "BYTES")]
     memory_limit: Option<Bytes>,
+    /// Neither read nor write what is kept between runs: compiled shaders, measured kernel variants
+    #[arg(long, global = true)]
+    no_cache: bool,
     /// Kernel variants: the defaults, the fastest on record, or measured where missing, or anew
     #[arg(
         long,
@@ -136,6 +127,11 @@ impl FromStr for Bytes {
     }
 }
 
+/// An environment variable; one that is set and empty counts as unset.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// The global options resolved: what a command works with.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
@@ -148,21 +144,34 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn new(global: Global) -> Self {
-        Session {
+    /// Options win over environment variables.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names a variable with an unknown value.
+    pub fn new(global: Global) -> Result<Self> {
+        let backend = match (global.backend, variable("EQUILENS_BACKEND")) {
+            (Some(backend), _) => Some(backend),
+            (None, Some(name)) => Some(Backend::from_str(&name, true).map_err(|_| {
+                Error::Config(format!(
+                    "EQUILENS_BACKEND={name}: the backends are vulkan, metal, dx12 and gl"
+                ))
+            })?),
+            (None, None) => None,
+        };
+        Ok(Session {
             selection: Selection {
-                adapter: global.adapter,
-                backend: global.backend.map(wgpu::Backend::from),
+                adapter: global.adapter.or_else(|| variable("EQUILENS_ADAPTER")),
+                backend: backend.map(wgpu::Backend::from),
                 memory_limit: global.memory_limit.map(|Bytes(bytes)| bytes),
                 tuning: match global.deterministic {
                     true => Tuning::Off,
                     false => global.tune.into(),
                 },
-                cache: files::cache_directory(),
+                cache: files::cache_directory().filter(|_| !global.no_cache),
             },
             console: Console::new(global.json, global.quiet),
             seed: global.seed,
-        }
+        })
     }
 
     /// Opens the adapter.

@@ -58,8 +58,8 @@ Exit codes: 0 done; 1 a check failed; 2 wrong usage or configuration; 3 no usabl
 4 bad input data; 5 out of memory; 70 a bug; 130 interrupted.
 
 Environment: EQUILENS_ADAPTER, EQUILENS_BACKEND and EQUILENS_TUNE stand in for the options of these
-names; EQUILENS_CACHE is the directory for what `tune` measures;
-EQUILENS_LOG (off, error, warn, info, debug, trace) sets what is logged to standard error."
+names; EQUILENS_CACHE is the directory for compiled shaders and for what `tune` measures (empty: none
+are kept); EQUILENS_LOG (off, error, warn, info, debug, trace) sets what is logged to standard error."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -101,7 +101,7 @@ impl Cli {
     /// What the command's work returns.
     pub fn run(self) -> Result<ExitCode> {
         console::start_logging();
-        let session = global::Session::new(self.global);
+        let session = global::Session::new(self.global)?;
         match &self.command {
             Command::Demo(arguments) => demo::run(&session, arguments),
             Command::Devices(arguments) => devices::run(&session, arguments),

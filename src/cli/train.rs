@@ -1,9 +1,12 @@
 //! `equilens train`.
 
 use super::global::Session;
-use super::{interrupt, outputs};
+use super::{devices, interrupt, outputs};
+use crate::bench::{self, StepProfile};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::report::{Align, Table};
+use crate::tape::plan::Clock;
 use crate::train::{self, Progress, RunDir, RunOptions, TrainConfig};
 use clap::Args;
 use serde_json::json;
@@ -18,6 +21,7 @@ Examples:
   equilens train ct.toml --out runs/c1 --set model.group=C1 --set training.steps=20000
   equilens train --out runs/c4 --resume
   equilens train ct.toml --print-config
+  equilens train ct.toml --profile --set model.recompute=true
 
 A small config:
   [problem]
@@ -37,7 +41,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "CONFIG.toml", required_unless_present = "resume")]
     config: Option<PathBuf>,
     /// Directory of the run: config, log, checkpoints
-    #[arg(long, value_name = "RUN", required_unless_present = "print_config")]
+    #[arg(long, value_name = "RUN", required_unless_present_any = ["print_config", "profile"])]
     out: Option<PathBuf>,
     /// Go on with the run in --out
     #[arg(long)]
@@ -48,7 +52,13 @@ pub(super) struct Arguments {
     /// Print the config with every default written out, and stop
     #[arg(long)]
     print_config: bool,
+    /// Show where the time of a training step goes, kernel by kernel, and stop
+    #[arg(long, conflicts_with_all = ["print_config", "resume", "out"])]
+    profile: bool,
 }
+
+/// Samples of a profile, of which the least counts.
+const SAMPLES: usize = 5;
 
 pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
     let mut overrides = arguments.overrides.clone();
@@ -70,6 +80,9 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         let text = config.to_toml()?;
         session.console.result(&config, || text)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.profile {
+        return profile(session, &config);
     }
     match &resumed {
         None => {
@@ -143,6 +156,63 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         text
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Times the config's training step and trains nothing.
+fn profile(session: &Session, config: &TrainConfig) -> Result<ExitCode> {
+    let gpu = session.gpu()?;
+    let mut trainer = train::prepare(&gpu, config, None)?;
+    let profile = bench::profile(&mut trainer, SAMPLES)?;
+    let mut document = json!({ "adapter": devices::label(gpu.info()) });
+    let found = serde_json::to_value(&profile).unwrap_or_default();
+    if let (Some(document), Some(found)) = (document.as_object_mut(), found.as_object()) {
+        document.extend(found.clone());
+    }
+    session.console.result(&document, || {
+        format!("{}\n{}", gpu.label(), describe_profile(&profile))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe_profile(profile: &StepProfile) -> String {
+    let mut table = Table::new([
+        ("kernel", Align::Left),
+        ("operation", Align::Left),
+        ("calls", Align::Right),
+        ("ms", Align::Right),
+        ("share", Align::Right),
+        ("GFLOP/s", Align::Right),
+        ("GB/s", Align::Right),
+        ("of roofline", Align::Right),
+        ("MiB moved", Align::Right),
+    ]);
+    for k in &profile.kernels {
+        table.row([
+            k.kernel.clone(),
+            k.operation.clone(),
+            k.dispatches.to_string(),
+            format!("{:.2}", k.milliseconds),
+            format!("{:.1} %", 100.0 * k.milliseconds / profile.kernels_ms),
+            format!("{:.1}", k.gflops),
+            format!("{:.1}", k.gbytes),
+            format!("{:.0} %", 100.0 * k.fraction),
+            format!("{:.1}", k.bytes as f64 / f64::from(1 << 20)),
+        ]);
+    }
+    let clock = match profile.clock {
+        Clock::Timestamps => "the device's timestamps",
+        Clock::WallClock => "the host's clock, submission included",
+    };
+    format!(
+        "ceiling: {:.1} GFLOP/s multiply-add, {:.1} GB/s copy\n\
+         one step: {:.1} ms, its {} dispatches one by one {:.1} ms by {clock}; {:.0} MiB of buffers\n\n{table}",
+        profile.ceiling.fma_gflops,
+        profile.ceiling.copy_gbytes,
+        profile.step_ms,
+        profile.dispatches,
+        profile.kernels_ms,
+        profile.peak_bytes as f64 / f64::from(1 << 20),
+    )
 }
 
 /// Loss, PSNR, time left.

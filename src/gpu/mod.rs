@@ -4,6 +4,7 @@
 //! ([`Gpu::open`]) or around a device that the caller owns ([`Gpu::from_device`]).
 
 mod buffer;
+mod kept;
 mod pipeline;
 mod select;
 mod texture;
@@ -14,6 +15,7 @@ pub use select::{AdapterSummary, Selection, Tuning, adapters, no_adapter};
 pub use texture::Texture;
 
 use crate::error::{Error, Result};
+use kept::Kept;
 use pipeline::PipelineCache;
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -31,6 +33,8 @@ struct Inner {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     pipelines: PipelineCache,
+    /// Pipelines of earlier processes.
+    kept: Option<Kept>,
     /// The first message that wgpu reported outside a call that could return it.
     fault: Arc<Mutex<Option<String>>>,
     memory_limit: Option<u64>,
@@ -42,6 +46,15 @@ struct Inner {
 impl std::fmt::Debug for Gpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Gpu({})", self.label())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Pipelines that were made one at a time, after the last plan.
+        if let Some(kept) = &self.kept {
+            kept.save();
+        }
     }
 }
 
@@ -81,12 +94,14 @@ impl Gpu {
                 first.get_or_insert_with(|| error.to_string());
             }
         }));
-        Ok(Self::assemble(device, queue, fault, selection))
+        let kept = (selection.cache.as_deref()).and_then(|cache| Kept::open(&device, cache));
+        Ok(Self::assemble(device, queue, fault, selection, kept))
     }
 
     /// A handle around a device that the caller made and keeps. Its error handler is left alone.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::assemble(device, queue, Arc::default(), &Selection::default())
+        let selection = Selection::default();
+        Self::assemble(device, queue, Arc::default(), &selection, None)
     }
 
     fn assemble(
@@ -94,6 +109,7 @@ impl Gpu {
         queue: wgpu::Queue,
         fault: Arc<Mutex<Option<String>>>,
         selection: &Selection,
+        kept: Option<Kept>,
     ) -> Self {
         let info = device.adapter_info();
         Gpu {
@@ -102,6 +118,7 @@ impl Gpu {
                 queue,
                 info,
                 pipelines: PipelineCache::default(),
+                kept,
                 fault,
                 memory_limit: selection.memory_limit,
                 tuning: selection.tuning,

@@ -1,11 +1,13 @@
 //! Compute pipelines, one for each composed shader, compiled on several threads.
 
 use super::Gpu;
+use super::kept::Kept;
 use crate::error::{Error, Result};
 use crate::shader::{self, Binding, BindingClass, Interface, Variant};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// Whether a shader keeps its bounds checks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -47,8 +49,18 @@ impl Gpu {
         if let Some(found) = self.cached(key)? {
             return Ok(found);
         }
+        let start = Instant::now();
         let module = shader::check(composed)?;
+        let checked = start.elapsed();
         let pipeline = Arc::new(self.build(&module, trust)?);
+        log::debug!(
+            "{path}: checked in {:.0} ms, compiled in {:.0} ms",
+            1e3 * checked.as_secs_f64(),
+            1e3 * (start.elapsed() - checked).as_secs_f64()
+        );
+        if let Some(kept) = &self.inner.kept {
+            kept.note();
+        }
         self.lock_pipelines()?.insert(key, pipeline.clone());
         Ok(pipeline)
     }
@@ -84,7 +96,7 @@ impl Gpu {
                 self.pipeline(path, variant, *trust)?;
             }
         };
-        std::thread::scope(|scope| {
+        let done = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..threads.min(distinct.len()))
                 .map(|_| scope.spawn(compile))
                 .collect();
@@ -95,7 +107,11 @@ impl Gpu {
                     ))
                 })
             })
-        })
+        });
+        if let Some(kept) = &self.inner.kept {
+            kept.save();
+        }
+        done
     }
 
     fn build(&self, module: &shader::Module, trust: Trust) -> Result<Pipeline> {
@@ -147,7 +163,7 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.inner.kept.as_ref().map(Kept::raw),
         });
         match pollster::block_on(scope.pop()) {
             None => Ok(Pipeline {

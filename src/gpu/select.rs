@@ -14,7 +14,9 @@ pub struct Selection {
     pub memory_limit: Option<u64>,
     /// What measurements of kernel variants are good for.
     pub tuning: Tuning,
-    /// The directory where such measurements are kept; without one they last as long as the device.
+    /// The directory where such measurements are kept, and compiled pipelines where the backend can
+    /// hand them out; see [`crate::files::cache_directory`]. Without one they last as long as the
+    /// device.
     pub cache: Option<PathBuf>,
 }
 

@@ -147,6 +147,26 @@ impl Dispatch {
         Self::new(gpu, launch, params, &resources, copies)
     }
 
+    /// Bytes that the copies before it read.
+    pub fn copied(&self) -> u64 {
+        self.copies.iter().map(|c| c.source.bytes).sum()
+    }
+
+    /// Encodes the copies that must be done before it.
+    pub fn copy(&self, encoder: &mut wgpu::CommandEncoder) {
+        for Copy { texture, source } in &self.copies {
+            texture.copy_from(encoder, &source.buffer, source.offset, source.bytes);
+        }
+    }
+
+    /// Encodes the dispatch alone.
+    pub fn dispatch(&self, pass: &mut wgpu::ComputePass) {
+        pass.set_pipeline(&self.pipeline.raw);
+        pass.set_bind_group(0, &self.group, &[]);
+        let [x, y, z] = self.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+
     /// The slots of `launch`, from which this was bound, that its shader may write.
     pub fn writable<'a>(&self, launch: &'a Launch) -> Vec<&'a Slot> {
         let writable = BindingClass::Storage { read_only: false };
@@ -165,19 +185,16 @@ pub fn encode<'a>(
 ) {
     let mut pass = None;
     for dispatch in dispatches {
-        for Copy { texture, source } in &dispatch.copies {
+        if !dispatch.copies.is_empty() {
             // Copies stand between passes.
             pass = None;
-            texture.copy_from(encoder, &source.buffer, source.offset, source.bytes);
+            dispatch.copy(encoder);
         }
         let pass = pass.get_or_insert_with(|| {
             encoder
                 .begin_compute_pass(&Default::default())
                 .forget_lifetime()
         });
-        pass.set_pipeline(&dispatch.pipeline.raw);
-        pass.set_bind_group(0, &dispatch.group, &[]);
-        let [x, y, z] = dispatch.workgroups;
-        pass.dispatch_workgroups(x, y, z);
+        dispatch.dispatch(pass);
     }
 }

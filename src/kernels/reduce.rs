@@ -31,8 +31,11 @@ pub enum Reduction {
 
 /// Terms that one thread adds one after another.
 const SERIAL: usize = 32;
-/// Terms that one workgroup of 64 threads reduces.
+/// Terms that the 64 threads of a workgroup add so.
 const CHUNK: usize = 64 * SERIAL;
+/// Chunks that one workgroup reduces if it can then finish alone: a second dispatch to join a few
+/// chunks costs more than they do.
+const ALONE: usize = 8;
 
 /// Reduces every axis in which `output` has extent 1.
 pub fn reduce(kind: Reduction, input: Shape, output: Shape) -> Lowered {
@@ -95,7 +98,8 @@ fn stage(
 ) {
     let (outputs, terms) = (kept.elements(), reduced.elements());
     let few = terms <= 2 * SERIAL;
-    let chunks = if few { 1 } else { terms.div_ceil(CHUNK) };
+    let alone = few || terms <= ALONE * CHUNK;
+    let chunks = if alone { 1 } else { terms.div_ceil(CHUNK) };
     let axes = axes(input, reduced);
     // A thread takes four outputs or four terms at a time, where they are neighbours.
     let quads =
@@ -110,7 +114,7 @@ fn stage(
         outputs: (outputs / per_output) as u32,
         terms: (terms / per_term) as u32,
         chunks: chunks as u32,
-        chunk: (CHUNK / per_term) as u32,
+        chunk: (if alone { terms } else { CHUNK } / per_term) as u32,
     };
     // One reduced axis stands last, where the kernel looks for it.
     let (mut order, last): (Vec<&Axis>, Vec<&Axis>) =

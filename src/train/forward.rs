@@ -149,8 +149,7 @@ fn compile_within(tape: &Tape, output: Var, store: &Store, reserved: u64) -> Res
         return Err(Error::OutOfMemory {
             needed: needed + reserved,
             available,
-            advice: "use a smaller image or width, turn recomputation on, or raise --memory-limit"
-                .into(),
+            advice: "use a smaller image or width, or raise --memory-limit".into(),
         });
     }
     Plan::compile(tape, &[output], store, Options::tuned())

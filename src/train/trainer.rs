@@ -13,11 +13,14 @@ use crate::nn::Parameters;
 use crate::operators::LinearOperator;
 use crate::reference::adam::rates;
 use crate::shape::Shape;
-use crate::tape::plan::{Chosen, Options, Plan, Store};
+use crate::tape::plan::{Chosen, Options, Plan, Profile, Store};
 use crate::tape::{AdamConstants, Tape, Unary, Var};
+use std::time::Instant;
 
 /// The states that hold Adam's moments.
 const MOMENTS: [&str; 2] = ["adam.m", "adam.v"];
+/// Steps before a profile: drivers compile at the first one.
+const WARM_UPS: usize = 2;
 
 /// A network in training. It knows a model, an operator, a loss and arrays; where they come from
 /// is not its business.
@@ -193,6 +196,37 @@ impl Trainer {
     pub fn loss(&self) -> Result<f64> {
         let loss = self.loss_later()?.wait(self.store.gpu())?;
         Ok(f64::from(loss[0]))
+    }
+
+    /// Times the training step on the next batch: milliseconds of the whole step, upload and
+    /// encoding included, and of each dispatch, each the least of `samples` (at least one). Steps
+    /// that run before are warm-ups; in the end the state is what it was.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::checkpoint`].
+    pub fn profile(&mut self, samples: usize) -> Result<(f64, Profile)> {
+        let before = self.checkpoint()?;
+        for _ in 0..WARM_UPS {
+            self.step()?;
+        }
+        let mut step_ms = f64::INFINITY;
+        let mut best = self.plan.profile()?;
+        for sample in 0..samples.max(1) {
+            self.gpu().wait()?;
+            let start = Instant::now();
+            self.step()?;
+            self.gpu().wait()?;
+            step_ms = step_ms.min(start.elapsed().as_secs_f64() * 1e3);
+            if sample > 0 {
+                let next = self.plan.profile()?.timings;
+                for (best, next) in best.timings.iter_mut().zip(next) {
+                    best.milliseconds = best.milliseconds.min(next.milliseconds);
+                }
+            }
+        }
+        self.write_states(&before.parameters, before.moments.as_ref())?;
+        self.state = before.state;
+        Ok((step_ms, best))
     }
 
     /// The mean scores over the validation images, if there are any.
@@ -439,4 +473,48 @@ fn magnitude(image: &[f32], channels: usize) -> std::borrow::Cow<'_, [f32]> {
     }
     let (re, im) = image.split_at(image.len() / 2);
     re.iter().zip(im).map(|(re, im)| re.hypot(*im)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Capabilities;
+    use crate::models::LearnedProximalGradientConfig;
+    use crate::operators::RayTransform;
+    use crate::shape::ParallelBeam;
+
+    /// Bytes of the paper's training step at full size, without a device.
+    fn full_size(recompute: bool, capabilities: Capabilities) -> u64 {
+        let beam = ParallelBeam::equispaced([512, 512], 0.36, 50, 728);
+        let operator = RayTransform::new(beam);
+        let config = LearnedProximalGradientConfig {
+            recompute,
+            ..Default::default()
+        };
+        assert_eq!((config.width, config.blocks), (96, 8));
+        let model = LearnedProximalGradient::new(&config, 1, 0.3).expect("valid");
+        let recipe = Recipe::default();
+        let (tape, recorded) = record(&model, &operator, &recipe).expect("fits");
+        let outputs = [recorded.loss, recorded.parameters];
+        (Plan::memory_on(&tape, &outputs, capabilities, Options::default()))
+            .expect("fits")
+            .total()
+    }
+
+    #[test]
+    fn full_size_training_fits_in_eight_gigabytes_with_recomputation() {
+        let software = Capabilities {
+            subgroup: Some(8),
+            software: true,
+        };
+        let discrete = Capabilities {
+            subgroup: Some(32),
+            software: false,
+        };
+        for capabilities in [software, discrete] {
+            let [kept, recomputed] = [false, true].map(|r| full_size(r, capabilities));
+            assert!(recomputed < 2_000_000_000, "{recomputed} bytes");
+            assert!(recomputed < kept / 2, "{recomputed} and {kept} bytes");
+        }
+    }
 }

@@ -5,4 +5,5 @@ mod inputs;
 mod place;
 mod results;
 mod runs;
+mod speed;
 mod usage;

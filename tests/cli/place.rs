@@ -90,7 +90,7 @@ impl Place {
         self.run_with(arguments, &[])
     }
 
-    fn run_with(&self, arguments: &str, environment: &[(&str, &str)]) -> Output {
+    pub fn run_with(&self, arguments: &str, environment: &[(&str, &str)]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_equilens"));
         command
             .args(arguments.split_whitespace())
@@ -100,6 +100,8 @@ impl Place {
             // Tests leave nothing in the cache of whoever runs them, and see nothing of it.
             .env("EQUILENS_CACHE", self.path("cache"))
             .env_remove("RUST_BACKTRACE")
+            // Tests leave nothing in the cache of whoever runs them.
+            .env("EQUILENS_CACHE", "")
             // Mesa's device selection layer complains on standard error without a desktop.
             .env("NODEVICE_SELECT", "1");
         for (name, value) in environment {

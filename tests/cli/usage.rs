@@ -86,6 +86,21 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work() {
     }
 }
 
+#[test]
+fn empty_variables_count_as_unset_and_unknown_values_are_refused() {
+    let place = Place::new();
+    let empty = [("EQUILENS_BACKEND", ""), ("EQUILENS_ADAPTER", "")];
+    let output = place.run_with("devices", &empty);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    place.refused_with(
+        "operator norm --problem problem.toml",
+        &[("EQUILENS_BACKEND", "vulcan")],
+        2,
+        &["EQUILENS_BACKEND=vulcan", "vulkan"],
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn without_an_adapter_the_message_says_what_to_install() {

@@ -15,9 +15,10 @@ pub(super) fn checks() -> Vec<Check> {
         let tree = each(Shape::new(2, 7, 31, 37));
         // The same in fours.
         let fours = each(Shape::new(2, 3, 5, 4)).chain(each(Shape::new(2, 7, 31, 36)));
-        // Around the ends of a thread's and a workgroup's share: 8, 64, 2048.
+        // Around the ends of a thread's and a workgroup's share: 8, 64, 2048, 16384.
         let lengths = [
-            1, 2, 8, 9, 10, 63, 64, 65, 127, 128, 2047, 2048, 2049, 2052, 4097,
+            1, 2, 8, 9, 10, 63, 64, 65, 127, 128, 2047, 2048, 2049, 2052, 4097, 8193, 16_383,
+            16_384, 16_385, 16_388,
         ];
         let ends = lengths.map(|len| case(kind, Shape::new(1, 2, 1, len), 0b1000));
         // 2048 terms for each workgroup, twice over.
@@ -33,9 +34,9 @@ pub(super) fn checks() -> Vec<Check> {
     checks
 }
 
-/// Roundings on the way of one term: 32 in its thread and 6 in the tree, or 8 and 8, in each of at
-/// most two levels.
-const ROUNDINGS: f64 = 2.0 * (32.0 + 6.0);
+/// Roundings on the way of one term: 32 and 8 in its thread and 6 in the tree, or 8 and 8, in each
+/// of at most two levels.
+const ROUNDINGS: f64 = 2.0 * (32.0 + 8.0 + 6.0);
 
 /// `axes` has a bit for every axis that is reduced.
 fn case(kind: Reduction, xs: Shape, axes: usize) -> Case {

@@ -173,7 +173,9 @@ impl Builder {
         let dispatch = Dispatch::new(&self.gpu, launch, params, &resources, copies)?;
         let node = &self.draft.nodes[self.draft.tasks[task].output];
         Ok(Step {
-            label: format!("{} ({} {})", launch.path, node.op.name(), node.shape),
+            kernel: launch.path,
+            operation: node.op.name(),
+            shape: node.shape,
             dispatch,
             flops: launch.flops,
             bytes: launch.bytes,

@@ -64,6 +64,10 @@ impl Choices {
         }
     }
 
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
     /// The algorithm for `problem`.
     ///
     /// # Errors

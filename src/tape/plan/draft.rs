@@ -49,6 +49,7 @@ impl Draft {
         let mut nodes = tape.nodes().to_vec();
         let outputs: Vec<usize> = outputs.iter().map(|v| v.index()).collect();
         fuse::drop_broadcasts(&mut nodes);
+        fuse::join_pads(&mut nodes);
         let mut owner = owners(&nodes);
         let is_view: Vec<bool> = (nodes.iter().zip(&owner).enumerate())
             .map(|(i, (node, owner))| owner.0 != i && node.op.updates() == 0)
@@ -57,7 +58,7 @@ impl Draft {
         for task in &mut tasks {
             // Worth the copy where many threads read.
             let large = nodes[task.output].shape.elements() >= TEXTURES;
-            task.chain.textures = capabilities.software && large;
+            task.chain.textures = choices.capabilities().software && large;
         }
         let live = fuse::live(&nodes, &outputs);
         let joins = join::join(&nodes, &live, &outputs, &mut owner);
@@ -141,7 +142,8 @@ impl Draft {
         (self.nodes.iter().enumerate()).filter(move |(i, n)| live[*i] && n.op.is_leaf())
     }
 
-    pub(super) fn memory(&self, store: &Store) -> Result<Memory> {
+    /// The bytes that the plan takes; states that `store` has already are not counted.
+    pub(super) fn memory(&self, store: Option<&Store>) -> Result<Memory> {
         let fixed = self
             .live_leaves()
             .filter(|(_, n)| !matches!(n.op, Op::State(_)));
@@ -151,7 +153,10 @@ impl Draft {
         });
         Ok(Memory {
             fixed: fixed.map(|(_, n)| n.shape.bytes()).sum(),
-            states: store.missing_bytes(states)?,
+            states: match store {
+                Some(store) => store.missing_bytes(states)?,
+                None => states.map(|(_, shape)| shape.bytes()).sum(),
+            },
             intermediate: (self.assignment.buffers.iter())
                 .chain(&self.textures.sizes)
                 .sum(),

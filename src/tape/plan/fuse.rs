@@ -1,7 +1,7 @@
 //! From nodes to tasks: drops what no output needs and fuses elementwise chains into the kernel
 //! before them.
 
-use super::super::op::{Node, Op};
+use super::super::op::{Binary, Node, Op};
 use crate::kernels::chain::{Chain, OPERANDS, Source, Stage};
 use std::collections::BTreeSet;
 
@@ -46,6 +46,40 @@ pub(super) fn drop_broadcasts(nodes: &mut [Node]) {
             if shape == nodes[index].shape {
                 nodes[index].inputs[position] = source;
             }
+        }
+    }
+}
+
+/// The sum of two pads that fill each other's zeros is a concatenation: what the gradients of two
+/// slices of one value come to.
+pub(super) fn join_pads(nodes: &mut [Node]) {
+    for index in 0..nodes.len() {
+        if nodes[index].op != Op::Binary(Binary::Add) {
+            continue;
+        }
+        let part = |position: usize| match &nodes[nodes[index].inputs[position]] {
+            Node {
+                op: Op::Pad { axis, before },
+                inputs,
+                shape,
+            } => Some((*before, *axis, inputs[0], *shape)),
+            _ => None,
+        };
+        let (Some(a), Some(b)) = (part(0), part(1)) else {
+            continue;
+        };
+        let (first, second) = if a.0 <= b.0 { (a, b) } else { (b, a) };
+        let (axis, whole) = (first.1, nodes[index].shape);
+        let len = |part: usize| nodes[part].shape.0[axis];
+        let fills = second.1 == axis
+            && (first.3, second.3) == (whole, whole)
+            && first.0 == 0
+            && second.0 == len(first.2)
+            && second.0 + len(second.2) == whole.0[axis];
+        if fills {
+            let inputs = vec![first.2, second.2];
+            nodes[index].op = Op::Concat { axis };
+            nodes[index].inputs = inputs;
         }
     }
 }
@@ -259,6 +293,32 @@ mod tests {
         let tasks = plan(&tape, &[b.index()]);
         // y stays; a is fused into b.
         assert_eq!(tasks.len(), 2);
+    }
+
+    #[test]
+    fn pads_that_fill_each_other_are_joined_and_others_are_added() {
+        let mut tape = Tape::new();
+        let a = tape.input("a", Shape::new(2, 1, 3, 4));
+        let b = tape.input("b", Shape::new(2, 5, 3, 4));
+        let mut sum = |a_before, b_before, extent| {
+            let pads = [(a, a_before), (b, b_before)];
+            let [a, b] = pads.map(|(x, before)| tape.pad(x, 1, before, extent).expect("fits"));
+            let sum = tape.add(b, a).expect("fits");
+            let mut nodes = tape.nodes().to_vec();
+            join_pads(&mut nodes);
+            nodes[sum.index()].clone()
+        };
+        let (a, b) = (a.index(), b.index());
+        let joined = |node: &Node| node.op == Op::Concat { axis: 1 };
+        let after = sum(0, 1, 6);
+        assert!(joined(&after) && after.inputs == [a, b], "{after:?}");
+        let before = sum(5, 0, 6);
+        assert!(joined(&before) && before.inputs == [b, a], "{before:?}");
+        // They overlap, or leave a gap.
+        for (a_before, b_before, extent) in [(0, 0, 6), (0, 2, 7), (0, 1, 7), (1, 2, 7)] {
+            let node = sum(a_before, b_before, extent);
+            assert_eq!(node.op, Op::Binary(Binary::Add), "{a_before} {b_before}");
+        }
     }
 
     #[test]

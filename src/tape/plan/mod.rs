@@ -8,6 +8,7 @@ mod fuse;
 mod join;
 mod lower;
 mod memory;
+mod profile;
 mod store;
 mod textures;
 
@@ -21,6 +22,7 @@ use builder::Builder;
 use choices::Choices;
 pub use choices::Chosen;
 use draft::{Draft, check_updates};
+pub use profile::{COPIES, Clock, Profile, Timing};
 use std::collections::HashMap;
 pub use store::Store;
 
@@ -72,7 +74,11 @@ struct Place {
 }
 
 struct Step {
-    label: String,
+    /// The kernel's file.
+    kernel: &'static str,
+    /// The operation that it computes, and the operation's shape.
+    operation: &'static str,
+    shape: Shape,
     dispatch: Dispatch,
     flops: u64,
     bytes: u64,
@@ -90,19 +96,6 @@ pub struct Plan {
     chosen: Vec<Chosen>,
 }
 
-/// The time of one dispatch.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Timing {
-    /// The kernel's file and the operation.
-    pub label: String,
-    /// Wall-clock milliseconds.
-    pub milliseconds: f64,
-    /// Floating-point operations.
-    pub flops: u64,
-    /// Bytes that must move.
-    pub bytes: u64,
-}
-
 impl Plan {
     /// Compiles what `outputs` need. The states live in `store`.
     ///
@@ -115,14 +108,14 @@ impl Plan {
         check_updates(tape.nodes(), outputs)?;
         let gpu = store.gpu().clone();
         let draft = Draft::new(tape, outputs, Choices::new(&gpu, options, true)?)?;
-        let memory = draft.memory(store)?;
+        let memory = draft.memory(Some(store))?;
         if let Some(available) = gpu.memory_limit()
             && memory.total() > available
         {
             return Err(Error::OutOfMemory {
                 needed: memory.total(),
                 available,
-                advice: "use a smaller batch, image or width, turn recomputation on, or raise --memory-limit".into(),
+                advice: "use a smaller batch, image or width, turn recomputation on ([model] recompute = true), or raise --memory-limit".into(),
             });
         }
         let requests: Vec<_> = (draft.lowered.iter().flat_map(|l| &l.launches))
@@ -143,7 +136,7 @@ impl Plan {
         options: Options,
     ) -> Result<Memory> {
         let choices = Choices::new(store.gpu(), options, false)?;
-        Draft::new(tape, outputs, choices)?.memory(store)
+        Draft::new(tape, outputs, choices)?.memory(Some(store))
     }
 
     /// The operations of a tape that several kernels compute, with their candidates: what
@@ -173,6 +166,21 @@ impl Plan {
     ) -> Result<Vec<(String, Forced)>> {
         let choices = Choices::collecting(capabilities, others);
         Ok(Draft::new(tape, outputs, choices)?.collection.variants)
+    }
+
+    /// The bytes that compiling for a device with `capabilities` would take, all states included:
+    /// for a device that is not there.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn memory_on(
+        tape: &Tape,
+        outputs: &[Var],
+        capabilities: Capabilities,
+        options: Options,
+    ) -> Result<Memory> {
+        let choices = Choices::collecting(capabilities, options.forced);
+        Draft::new(tape, outputs, choices)?.memory(None)
     }
 
     /// The variant of each kind of operation that has several, in the order of their first use.
@@ -284,33 +292,6 @@ impl Plan {
     pub fn output_buffer(&self, output: Var) -> Result<(&wgpu::Buffer, usize)> {
         let place = self.output(output)?;
         Ok((place.buffer.raw(), place.offset))
-    }
-
-    /// Replays one dispatch at a time, waiting for each: where the time goes. Wall clock, so the
-    /// cost of submission is included.
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub fn profile(&self) -> Result<Vec<Timing>> {
-        self.gpu.wait()?;
-        let mut timings = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
-            let start = std::time::Instant::now();
-            let mut encoder = self
-                .gpu
-                .device()
-                .create_command_encoder(&Default::default());
-            encode(std::slice::from_ref(step), &mut encoder);
-            self.gpu.queue().submit([encoder.finish()]);
-            self.gpu.wait()?;
-            timings.push(Timing {
-                label: step.label.clone(),
-                milliseconds: start.elapsed().as_secs_f64() * 1e3,
-                flops: step.flops,
-                bytes: step.bytes,
-            });
-        }
-        Ok(timings)
     }
 }
 
