@@ -409,6 +409,9 @@ mod tests {
             | Op::Conv2d(_)
             | Op::Conv2dInputGradient(_)
             | Op::Conv2dWeightGradient(_)
+            | Op::SymmetricConv(_)
+            | Op::SymmetricConvInputGradient(_)
+            | Op::SymmetricConvWeightGradient(_)
             | Op::MatMul { .. }
             | Op::Reshape
             | Op::Transpose(_)
