@@ -397,8 +397,8 @@ pub fn tapes(
     let model = spec.build()?;
     let (tape, recorded) = record(&model, operator, recipe)?;
     let mut tapes = vec![(tape, vec![recorded.loss, recorded.parameters])];
-    let (frozen, _) = model.freeze(&model.parameters().initial(0))?;
-    for model in [model, frozen] {
+    let (deployed, _) = model.deployed(&model.parameters().initial(0))?;
+    for model in [model, deployed] {
         let (tape, output) = forward::record(&model, operator, 1)?;
         tapes.push((tape, vec![output]));
     }
