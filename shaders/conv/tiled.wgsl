@@ -4,11 +4,12 @@
 // packed weights: one channel for a dense convolution, a field for a symmetric one, whose thread
 // accumulates in the Fourier domain of the group. With QUAD_ROWS, the image's rows are multiples of 4 and
 // read by vec4; with QUADS, the result's are and are written so. With TEXTURE, x and packed are
-// read through textures.
+// read through textures. With KERNELS, every entry of the batch has its own kernel.
 //
 // params: extents; origin is the input row and column of the first tap of output 0.
 // x: image, N C H W.
-// packed: kernel as conv/pack.wgsl leaves it, or for a symmetric convolution conv/change.wgsl.
+// packed: kernel as conv/pack.wgsl leaves it, or for a symmetric convolution conv/change.wgsl; with
+// KERNELS, N of them.
 // result: N O OH OW.
 // operand0, operand1, operand2, operand3: operands of the fused chain, which broadcast (generated).
 // Twin: reference::conv2d::forward
@@ -86,11 +87,22 @@ fn main(
     let blocks = (params.oc + CHANNELS - 1u) / CHANNELS;
     let across = (params.ow + 3u) / 4u;
     let bands = (params.oh + ROWS - 1u) / ROWS;
-    let strips = params.n * bands * across;
     let task = linear_workgroup(group, groups);
     // Neighbouring workgroups share the pixels, so that they are still in the cache.
     let block = task % blocks;
+#ifdef KERNELS
+    // A workgroup keeps to one entry of the batch.
+    let own_strips = bands * across;
+    let sets = (own_strips + LANES - 1u) / LANES;
+    let entry = task / blocks / sets;
+    let strips = min(entry + 1u, params.n) * own_strips;
+    let wanted = entry * own_strips + task / blocks % sets * LANES + lane;
+    let kernel = min(entry, params.n - 1u) * blocks + block;
+#else
+    let strips = params.n * bands * across;
     let wanted = task / blocks * LANES + lane;
+    let kernel = block;
+#endif
     let strip = strip_at(min(wanted, strips - 1u), across, bands);
     let column = strip.column;
     let item = strip.n * params.c * params.h * params.w;
@@ -98,7 +110,7 @@ fn main(
 #import generated/declare
     for (var c = 0u; c < params.c; c += TURN) {
         let plane = c * params.h * params.w;
-        let weights = (block * (params.c / TURN) + c / TURN) * (WEIGHTS / 4u);
+        let weights = (kernel * (params.c / TURN) + c / TURN) * (WEIGHTS / 4u);
 #import generated/accumulate
     }
 #import generated/collect

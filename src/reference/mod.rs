@@ -20,6 +20,7 @@ pub mod ray_transform;
 pub mod reduce;
 pub mod symmetric_conv;
 pub mod warp;
+pub mod winograd;
 
 use crate::shape::Shape;
 

@@ -31,6 +31,7 @@ macro_rules! sources {
 #[rustfmt::skip]
 static SOURCES: &[Source] = sources![
     "bench/multiply_add.wgsl",
+    "conv/block.wgsl",
     "conv/change.wgsl",
     "conv/fold.wgsl",
     "conv/forward.wgsl",
@@ -39,8 +40,12 @@ static SOURCES: &[Source] = sources![
     "conv/symmetric_weight_gradient.wgsl",
     "conv/tiled.wgsl",
     "conv/weight_gradient.wgsl",
+    "conv/weight_gradient_block.wgsl",
     "conv/weight_gradient_columns.wgsl",
     "conv/weight_gradient_lanes.wgsl",
+    "conv/winograd_input.wgsl",
+    "conv/winograd_kernel.wgsl",
+    "conv/winograd_output.wgsl",
     "elementwise/elementwise.wgsl",
     "layout/copy.wgsl",
     "lib/bins.wgsl",
@@ -55,6 +60,7 @@ static SOURCES: &[Source] = sources![
     "lib/reduce.wgsl",
     "lib/texels.wgsl",
     "lib/view.wgsl",
+    "lib/winograd.wgsl",
     "linalg/matmul.wgsl",
     "optim/adam.wgsl",
     "random/random.wgsl",

@@ -4,25 +4,33 @@ use crate::check::Check;
 use crate::check::harness::{Case, Problem, close, exact, wide};
 use crate::kernels::chain::{Chain, Source, Stage};
 use crate::kernels::conv2d::{
-    self, Convolution, ImageAlgorithm, ImageProblem, Tile, WeightAlgorithm, WeightTile,
+    self, Block, Convolution, ImageAlgorithm, ImageProblem, Product, Tile, WeightAlgorithm,
+    WeightTile, Winograd,
 };
 use crate::kernels::{Capabilities, Family, Lowered, Slot};
 use crate::reference::elementwise::{Binary, Unary};
+use crate::reference::winograd::{self as winograd_twin, Outputs};
 use crate::reference::{Twin, conv2d as twin, layout};
 use crate::shape::{Padding, Shape, Window};
 
 /// Size and stride.
 type WindowSize = (usize, usize);
 
-/// For images and for weight gradients.
-type Pair = (ImageAlgorithm, WeightAlgorithm);
+/// What is computed, and how.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Work {
+    Forward(ImageAlgorithm),
+    Input(ImageAlgorithm),
+    Weight(WeightAlgorithm),
+}
 
 /// What an algorithm is tried with. A tiled kernel is compiled anew for every window, and for the
 /// weight gradient for every shape, so it gets fewer of both; the large tiles, which take seconds
 /// to compile on a software adapter, get one.
 struct Trial {
     name: &'static str,
-    algorithm: Pair,
+    images: Option<ImageAlgorithm>,
+    weights: Option<WeightAlgorithm>,
     windows: &'static [WindowSize],
     shapes: &'static [(Shape, usize)],
     paddings: &'static [Padding],
@@ -49,13 +57,15 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
                 texture,
             },
         };
-        (ImageAlgorithm::Tiled(tile), WeightAlgorithm::Tiled(weight))
+        let images = Some(ImageAlgorithm::Tiled(tile));
+        (images, Some(WeightAlgorithm::Tiled(weight)))
     };
     let lanes = capabilities.subgroup.filter(|s| (4..=64).contains(s));
     let mut trials = vec![
         Trial {
             name: "readable",
-            algorithm: (ImageAlgorithm::Readable, WeightAlgorithm::Readable),
+            images: Some(ImageAlgorithm::Readable),
+            weights: Some(WeightAlgorithm::Readable),
             windows: &[
                 (1, 1),
                 (3, 1),
@@ -71,31 +81,34 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
         },
         Trial {
             name: "tiled",
-            algorithm: small(None, false),
+            images: small(None, false).0,
+            weights: small(None, false).1,
             windows: &[(1, 1), (3, 1), (3, 2)],
             shapes: &SHAPES,
             paddings: &Padding::ALL,
         },
         Trial {
             name: "texture",
-            algorithm: small(None, true),
+            images: small(None, true).0,
+            weights: small(None, true).1,
             windows: &[(3, 1)],
             shapes: &SHAPES,
             paddings: &Padding::ALL,
         },
         Trial {
             name: "tiled-large-kernel",
-            algorithm: small(None, false),
+            images: small(None, false).0,
+            weights: small(None, false).1,
             windows: &[(5, 1), (7, 1), (5, 2)],
             shapes: SHAPES.split_at(4).0.split_at(3).1,
             paddings: &[Padding::Circular],
         },
         Trial {
             name: "default",
-            algorithm: (
-                ImageAlgorithm::Tiled(Tile::default_for(capabilities)),
-                WeightAlgorithm::Tiled(WeightTile::default_for(capabilities)),
-            ),
+            images: Some(ImageAlgorithm::Tiled(Tile::default_for(capabilities))),
+            weights: Some(WeightAlgorithm::Tiled(WeightTile::default_for(
+                capabilities,
+            ))),
             windows: &[(3, 1)],
             shapes: SHAPES.split_at(6).0.split_at(5).1,
             paddings: &[Padding::Replicate],
@@ -104,24 +117,20 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     for (name, texture) in [("subgroup", false), ("subgroup-texture", true)] {
         trials.extend(lanes.map(|lanes| Trial {
             name,
-            algorithm: small(Some(lanes), texture),
+            images: small(Some(lanes), texture).0,
+            weights: small(Some(lanes), texture).1,
             windows: &[(3, 1)],
             shapes: &SHAPES,
             paddings: &Padding::ALL,
         }));
     }
     let mut checks: Vec<Check> = trials.iter().flat_map(rows).collect();
-    for trial in &trials[..3] {
-        for (kind, part) in [(Kind::Forward, "forward"), (Kind::Input, "input_gradient")] {
-            let cases = Padding::ALL.map(|padding| {
-                case(
-                    kind,
-                    trial.algorithm,
-                    SHAPES[2],
-                    window(3, 1, padding),
-                    true,
-                )
-            });
+    checks.extend(other_trials(capabilities).iter().flat_map(rows));
+    for trial in trials[..3].iter().chain(&other_trials(capabilities)[..2]) {
+        let images = |work: &Work| !matches!(work, Work::Weight(_));
+        for (part, work) in trial.work().filter(|(_, work)| images(work)) {
+            let cases =
+                Padding::ALL.map(|padding| case(work, SHAPES[2], window(3, 1, padding), true));
             checks.push(Check::kernel(
                 format!("conv2d/{part}/{}/fused", trial.name),
                 cases,
@@ -144,24 +153,26 @@ pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
         outputs: shape.1,
         window,
     };
-    let row = |kind: Kind, part: &str, name: &dyn std::fmt::Display, pair: Pair| {
+    let row = |part: &str, name: &dyn std::fmt::Display, work: Work| {
         let name = format!("variant/conv2d/{part}/{name}").replace(' ', "-");
-        Check::kernel(name, [case(kind, pair, shape, window, false)])
+        Check::kernel(name, [case(work, shape, window, false)])
     };
     let mut checks = Vec::new();
-    for (kind, part) in [(Kind::Forward, "forward"), (Kind::Input, "input_gradient")] {
+    type Make = fn(ImageAlgorithm) -> Work;
+    for (work, part) in [
+        (Work::Forward as Make, "forward"),
+        (Work::Input, "input_gradient"),
+    ] {
         let problem = ImageProblem {
-            transposed: kind == Kind::Input,
+            transposed: part != "forward",
             convolution,
         };
         for images in ImageAlgorithm::candidates(capabilities, &problem) {
-            let pair = (images, WeightAlgorithm::Readable);
-            checks.push(row(kind, part, &images, pair));
+            checks.push(row(part, &images, work(images)));
         }
     }
     for weights in WeightAlgorithm::candidates(capabilities, &convolution) {
-        let pair = (ImageAlgorithm::Readable, weights);
-        checks.push(row(Kind::Weight, "weight_gradient", &weights, pair));
+        checks.push(row("weight_gradient", &weights, Work::Weight(weights)));
     }
     checks
 }
@@ -189,31 +200,35 @@ const SHAPES: [(Shape, usize); 9] = [
     (Shape::new(1, 2, 33, 12), 3),
 ];
 
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Kind {
-    Forward,
-    Input,
-    Weight,
+impl Trial {
+    /// The work it is tried on, by the part of the check's name.
+    fn work(&self) -> impl Iterator<Item = (&'static str, Work)> {
+        let images = self.images.into_iter().flat_map(|algorithm| {
+            [
+                ("forward", Work::Forward(algorithm)),
+                ("input_gradient", Work::Input(algorithm)),
+            ]
+        });
+        let weights = self.weights.map(Work::Weight);
+        images.chain(weights.map(|work| ("weight_gradient", work)))
+    }
 }
 
 /// One row for each of forward, input gradient and weight gradient, and each padding.
 fn rows(trial: &Trial) -> Vec<Check> {
     let mut rows = Vec::new();
-    for (kind, part) in [
-        (Kind::Forward, "forward"),
-        (Kind::Input, "input_gradient"),
-        (Kind::Weight, "weight_gradient"),
-    ] {
+    for (part, work) in trial.work() {
         for &padding in trial.paddings {
             let name = format!("conv2d/{part}/{}/{padding:?}", trial.name).to_lowercase();
             // Without tiles of its own the weight gradient falls back to the readable kernel.
             let tiled = |&(size, stride): &WindowSize| stride == 1 && size <= 5;
             let cases = (trial.windows.iter())
-                .filter(|w| kind != Kind::Weight || trial.name == "readable" || tiled(w))
+                .filter(|w| {
+                    !matches!(work, Work::Weight(_)) || trial.name == "readable" || tiled(w)
+                })
                 .flat_map(|&(size, stride)| {
                     let window = window(size, stride, padding);
-                    let one =
-                        move |s: &(Shape, usize)| case(kind, trial.algorithm, *s, window, false);
+                    let one = move |s: &(Shape, usize)| case(work, *s, window, false);
                     trial.shapes.iter().map(one)
                 });
             rows.push(Check::kernel(name, cases));
@@ -222,8 +237,93 @@ fn rows(trial: &Trial) -> Vec<Check> {
     rows
 }
 
-fn uses_textures(images: ImageAlgorithm) -> bool {
-    matches!(images, ImageAlgorithm::Tiled(Tile { texture: true, .. }))
+impl Work {
+    /// Whether a fused chain reads its operands through textures too.
+    fn uses_textures(self) -> bool {
+        let (Work::Forward(images) | Work::Input(images)) = self else {
+            return false;
+        };
+        matches!(images, ImageAlgorithm::Tiled(Tile { texture: true, .. }))
+    }
+}
+
+/// Blocks through workgroup memory, of which the small one makes many stages, patches and channel
+/// blocks, and for images Winograd's algorithm.
+fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
+    let small = Block {
+        channels: 16,
+        columns: 8,
+        rows: 8,
+        pixels: 4,
+        depth: 18,
+    };
+    let wide = Block { pixels: 8, ..small };
+    let tile = |subgroup| Tile {
+        channels: 4,
+        rows: 2,
+        subgroup,
+        texture: subgroup.is_some(),
+    };
+    let weights = |name| match name {
+        "block" | "block-other-kernels" => Some(WeightAlgorithm::Tiled(WeightTile::Block {
+            outputs: 16,
+            inputs: 4,
+        })),
+        "block-default" => Some(WeightAlgorithm::Tiled(WeightTile::BLOCK)),
+        _ => None,
+    };
+    let trial = |name, algorithm, windows, shapes, paddings| Trial {
+        name,
+        images: Some(algorithm),
+        weights: weights(name),
+        windows,
+        shapes,
+        paddings,
+    };
+    let winograd = |outputs, product| ImageAlgorithm::Winograd(Winograd { outputs, product });
+    let three = &[(3, 1)];
+    let all = &Padding::ALL;
+    let mut trials = vec![
+        trial("block", ImageAlgorithm::Block(small), three, &SHAPES, all),
+        trial(
+            "winograd-4x4",
+            winograd(Outputs::Four, Product::Tiled(tile(None))),
+            three,
+            &SHAPES,
+            all,
+        ),
+        trial(
+            "winograd-2x2",
+            winograd(Outputs::Two, Product::Block(small)),
+            three,
+            &SHAPES,
+            all,
+        ),
+        trial(
+            "block-other-kernels",
+            ImageAlgorithm::Block(wide),
+            &[(1, 1), (5, 1)],
+            SHAPES.split_at(5).0.split_at(2).1,
+            &[Padding::Circular],
+        ),
+        trial(
+            "block-default",
+            ImageAlgorithm::Block(Block::DEFAULT),
+            three,
+            SHAPES.split_at(6).0.split_at(5).1,
+            &[Padding::Replicate],
+        ),
+    ];
+    trials.extend(capabilities.subgroup.map(|lanes| {
+        trial(
+            "winograd-4x4-subgroup",
+            winograd(Outputs::Four, Product::Tiled(tile(Some(lanes)))),
+            three,
+            &SHAPES,
+            &[Padding::Zero],
+        )
+    }));
+    trials
 }
 
 /// Bias, leaky ReLU, then a residual.
@@ -239,52 +339,67 @@ fn epilogue(output: Shape, textures: bool) -> Chain {
     }
 }
 
-fn case(
-    kind: Kind,
-    (images, weights): Pair,
-    (xs, channels): (Shape, usize),
-    window: Window,
-    fused: bool,
-) -> Case {
+fn case(work: Work, (xs, channels): (Shape, usize), window: Window, fused: bool) -> Case {
     let ws = Shape::new(channels, xs.c(), window.size, window.size);
     let ys = window.output(xs, channels);
-    let output = match kind {
-        Kind::Forward => ys,
-        Kind::Input => xs,
-        Kind::Weight => ws,
+    let (kind, output) = match work {
+        Work::Forward(_) => ("Forward", ys),
+        Work::Input(_) => ("Input", xs),
+        Work::Weight(_) => ("Weight", ws),
     };
     let chain = if fused {
-        epilogue(output, uses_textures(images))
+        epilogue(output, work.uses_textures())
     } else {
         Chain::none()
     };
-    let lowered = match kind {
-        Kind::Forward => conv2d::forward(xs, ws, window, &chain, images),
-        Kind::Input => conv2d::input_gradient(ys, ws, window, xs, &chain, images),
-        Kind::Weight => conv2d::weight_gradient(xs, ys, window, weights),
+    let lowered = match work {
+        Work::Forward(images) => conv2d::forward(xs, ws, window, &chain, images),
+        Work::Input(images) => conv2d::input_gradient(ys, ws, window, xs, &chain, images),
+        Work::Weight(weights) => conv2d::weight_gradient(xs, ys, window, weights),
     };
     let Window {
         size,
         stride,
         padding,
     } = window;
-    let label = format!("{kind:?} {xs} with {ws}, {size}x{size} stride {stride} {padding:?}");
+    let label = format!("{kind} {xs} with {ws}, {size}x{size} stride {stride} {padding:?}");
     Case::new(label, lowered, move |noise| {
         let (x, w) = (noise.signed(xs.elements()), noise.signed(ws.elements()));
         let dy = noise.signed(ys.elements());
         let [wide_x, wide_w, wide_dy] = [&x, &w, &dy].map(|v| wide(v));
-        let (mut inputs, mut twin) = match kind {
-            Kind::Forward => (vec![x, w], twin::forward(&wide_x, xs, &wide_w, ws, window)),
-            Kind::Input => (
-                vec![dy, w],
-                twin::input_gradient(&wide_dy, ys, &wide_w, ws, xs, window),
-            ),
-            Kind::Weight => (
-                vec![x, dy],
-                twin::weight_gradient(&wide_x, xs, &wide_dy, ys, ws, window),
-            ),
+        let (mut inputs, (mut twin, mut k)) = match work {
+            Work::Forward(ImageAlgorithm::Winograd(winograd)) => {
+                let (image, kernel) = ((&wide_x[..], xs), (&wide_w[..], ws));
+                let twin =
+                    winograd_twin::forward(image, kernel, padding, [-1, -1], ys, winograd.outputs);
+                (vec![x, w], (twin, winograd_roundings(winograd, xs.c())))
+            }
+            Work::Input(ImageAlgorithm::Winograd(winograd)) => {
+                let kernel = (&wide_w[..], ws);
+                // Where rows are read by fours, the kernels' domain is widened.
+                let border = if xs.w().is_multiple_of(4) { 4 } else { 1 };
+                let domain = (padding, border);
+                let gradient = (&wide_dy[..], ys);
+                let twin =
+                    winograd_twin::input_gradient(gradient, kernel, xs, domain, winograd.outputs);
+                (
+                    vec![dy, w],
+                    (twin, winograd_roundings(winograd, ys.c()) + 9.0),
+                )
+            }
+            Work::Forward(_) => {
+                let twin = twin::forward(&wide_x, xs, &wide_w, ws, window);
+                (vec![x, w], (twin, roundings(work, xs, ws, ys, window)))
+            }
+            Work::Input(_) => {
+                let twin = twin::input_gradient(&wide_dy, ys, &wide_w, ws, xs, window);
+                (vec![dy, w], (twin, roundings(work, xs, ws, ys, window)))
+            }
+            Work::Weight(_) => {
+                let twin = twin::weight_gradient(&wide_x, xs, &wide_dy, ys, ws, window);
+                (vec![x, dy], (twin, roundings(work, xs, ws, ys, window)))
+            }
         };
-        let mut k = roundings(kind, xs, ws, ys, window);
         if fused {
             let bias = noise.signed(output.c());
             let residual = noise.signed(output.elements());
@@ -294,6 +409,12 @@ fn case(
         }
         Problem::new(inputs, output.elements(), close(twin, k))
     })
+}
+
+/// Roundings on the way of one term of Winograd's algorithm: the transforms, the product, and the sum
+/// over the channels.
+fn winograd_roundings(winograd: Winograd, channels: usize) -> f64 {
+    (winograd.outputs.roundings() + 1 + channels) as f64
 }
 
 /// The epilogue applied to the twin.
@@ -310,13 +431,13 @@ fn fuse(twin: &mut Twin, bias: &[f32], residual: &[f32], output: Shape) {
 /// Roundings on the way of one term, for the algorithm that has most. Forward: a tiled kernel adds
 /// all taps of all channels one after another. Input: so does a tiled one, and then adds the padded
 /// places that stand for a pixel, at most one for each tap; the readable one adds the channels, then
-/// every pair of tap and output that reads the pixel. Weight: a thread adds the rows of its columns,
-/// then come at most 64 parts.
-fn roundings(kind: Kind, xs: Shape, ws: Shape, ys: Shape, window: Window) -> f64 {
+/// every pair of tap and output that reads the pixel. Weight: a thread adds the rows of its columns, or
+/// the pixels of its segments, then come at most 64 parts.
+fn roundings(work: Work, xs: Shape, ws: Shape, ys: Shape, window: Window) -> f64 {
     let taps = window.size * window.size;
-    let terms = match kind {
-        Kind::Forward => ws.c() * taps,
-        Kind::Input => {
+    let terms = match work {
+        Work::Forward(_) => ws.c() * taps,
+        Work::Input(_) => {
             let plane = |s: Shape| s.with(0, 1).with(1, 1);
             let ones = |s: Shape| vec![1.0; s.elements()];
             let (x, w, y) = (plane(xs), plane(ws), plane(ys));
@@ -324,7 +445,11 @@ fn roundings(kind: Kind, xs: Shape, ws: Shape, ys: Shape, window: Window) -> f64
             let pairs = pairs.into_iter().fold(0.0, f64::max) as usize;
             (ws.n() * taps + taps).max(ws.n() + pairs)
         }
-        Kind::Weight => ys.n() * ys.h() * ys.w().div_ceil(64) + 64,
+        Work::Weight(_) => {
+            let columns = ys.n() * ys.h() * ys.w().div_ceil(64);
+            let segments = (ys.n() * ys.h() * ys.w().div_ceil(16)).div_ceil(64);
+            columns.max(16 * segments) + 64
+        }
     };
     // One more for the product.
     terms as f64 + 1.0

@@ -1,9 +1,11 @@
 //! The algorithms of a convolution's three maps, and the problems that they are chosen for.
 
-use super::{Tile, WeightTile, forward, input_gradient, weight_gradient};
+use super::dense::Method;
+use super::{Block, Tile, WeightTile, Winograd, forward, input_gradient, weight_gradient};
 use crate::kernels::chain::Chain;
 use crate::kernels::family::rounded;
 use crate::kernels::{Capabilities, Family, Forced, Lowered};
+use crate::reference::winograd::Outputs;
 use crate::shape::{Shape, Window};
 use std::fmt;
 
@@ -86,6 +88,22 @@ pub enum ImageAlgorithm {
     Readable,
     /// Register tiles. Input gradients with a stride are read out loop for loop.
     Tiled(Tile),
+    /// Blocks through workgroup memory. Windows with a stride or wider than 5 go loop for loop.
+    Block(Block),
+    /// Winograd's minimal filtering. Windows other than 3x3 without a stride go loop for loop.
+    Winograd(Winograd),
+}
+
+impl ImageAlgorithm {
+    /// The method for this window, or `None` where it goes loop for loop.
+    pub(super) fn method(&self, window: Window) -> Option<&dyn Method> {
+        match self {
+            ImageAlgorithm::Readable => None,
+            ImageAlgorithm::Tiled(tile) => Some(tile),
+            ImageAlgorithm::Block(block) => block.takes(window).then_some(block as _),
+            ImageAlgorithm::Winograd(w) => w.takes(window).then_some(w as _),
+        }
+    }
 }
 
 /// How a convolution's weight gradient is computed.
@@ -102,6 +120,8 @@ impl fmt::Display for ImageAlgorithm {
         match self {
             ImageAlgorithm::Readable => f.write_str("readable"),
             ImageAlgorithm::Tiled(tile) => tile.fmt(f),
+            ImageAlgorithm::Block(block) => block.fmt(f),
+            ImageAlgorithm::Winograd(winograd) => winograd.fmt(f),
         }
     }
 }
@@ -130,6 +150,27 @@ const TILES: [(u32, u32); 8] = [
     (4, 2),
 ];
 
+const fn block(channels: u32, columns: u32, rows: u32, pixels: u32, depth: u32) -> Block {
+    Block {
+        channels,
+        columns,
+        rows,
+        pixels,
+        depth,
+    }
+}
+
+/// Blocks that are tried on hardware: more and fewer outputs to a thread and to a workgroup, and
+/// longer and shorter stages.
+const BLOCKS: [Block; 6] = [
+    block(64, 16, 8, 8, 18),
+    block(64, 32, 8, 8, 9),
+    block(32, 16, 8, 4, 18),
+    block(32, 32, 8, 8, 18),
+    block(64, 16, 8, 4, 9),
+    block(32, 16, 4, 4, 36),
+];
+
 impl Family for ImageAlgorithm {
     type Problem = ImageProblem;
 
@@ -139,7 +180,11 @@ impl Family for ImageAlgorithm {
         if problem.transposed && problem.convolution.window.stride > 1 {
             return ImageAlgorithm::Readable;
         }
-        ImageAlgorithm::Tiled(Tile::default_for(capabilities))
+        // Workgroup memory is what hardware adapters are made for; software has none.
+        match !capabilities.software && Block::DEFAULT.takes(problem.convolution.window) {
+            true => ImageAlgorithm::Block(Block::DEFAULT),
+            false => ImageAlgorithm::Tiled(Tile::default_for(capabilities)),
+        }
     }
 
     fn alternatives(capabilities: Capabilities, problem: &ImageProblem) -> Vec<Self> {
@@ -164,7 +209,21 @@ impl Family for ImageAlgorithm {
                 texture,
             });
         let readable = (problem.convolution.flops() <= SMALL).then_some(ImageAlgorithm::Readable);
-        tiles.map(ImageAlgorithm::Tiled).chain(readable).collect()
+        let window = problem.convolution.window;
+        let blocks = (BLOCKS.into_iter())
+            .filter(|block| !capabilities.software && block.takes(window))
+            .map(ImageAlgorithm::Block);
+        let winograd = [Outputs::Two, Outputs::Four]
+            .map(|outputs| Winograd::new(outputs, capabilities))
+            .into_iter()
+            .filter(|winograd| winograd.takes(window))
+            .map(ImageAlgorithm::Winograd);
+        let tiles = tiles.map(ImageAlgorithm::Tiled);
+        blocks
+            .chain(tiles)
+            .chain(winograd)
+            .chain(readable)
+            .collect()
     }
 
     fn forced(forced: &Forced) -> Option<Self> {
@@ -206,6 +265,8 @@ impl Family for ImageAlgorithm {
 const COLUMNS: [(u32, u32); 5] = [(8, 2), (4, 2), (8, 1), (4, 4), (4, 1)];
 /// Input channels and rows of the lane tiles that are tried.
 const LANES: [(u32, u32); 5] = [(16, 4), (8, 4), (16, 2), (8, 8), (4, 4)];
+/// Output and input channels of the blocks that are tried on hardware.
+const WEIGHT_BLOCKS: [(u32, u32); 3] = [(64, 16), (32, 16), (64, 8)];
 
 impl Family for WeightAlgorithm {
     type Problem = Convolution;
@@ -239,6 +300,11 @@ impl Family for WeightAlgorithm {
                 inputs,
                 texture,
             }));
+        }
+        if !capabilities.software {
+            tiles.extend(
+                WEIGHT_BLOCKS.map(|(outputs, inputs)| WeightTile::Block { outputs, inputs }),
+            );
         }
         let readable = (problem.flops() <= SMALL).then_some(WeightAlgorithm::Readable);
         let tiles = tiles.into_iter().map(WeightAlgorithm::Tiled);

@@ -1,4 +1,4 @@
-//! Convolution: forward, input gradient and weight gradient, each readable and register-tiled.
+//! Convolution: forward, input gradient and weight gradient, each readable and in several faster ways.
 //!
 //! The tiled variants pack the kernel once for each call so that the weights of a tile of output
 //! channels lie next to each other. The input gradient is the same tiled convolution with the
@@ -6,14 +6,19 @@
 //! is computed on the padded domain and folded back.
 
 mod algorithm;
+mod block;
+mod dense;
 mod exchange;
+mod patch;
 mod reader;
 mod row;
 mod tile;
 mod walk;
+mod weight_block;
 mod weight_columns;
 mod weight_lanes;
 mod weight_tile;
+mod winograd;
 
 use super::chain::Chain;
 use super::{Launch, Lowered, Slot};
@@ -21,12 +26,16 @@ use crate::gpu::Trust;
 use crate::shader::{Variant, params};
 use crate::shape::{Padding, Shape, Window};
 pub use algorithm::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
+pub use block::Block;
+use dense::Kernel;
+pub(in crate::kernels) use dense::{Dense, Origin};
 pub(in crate::kernels) use reader::{Reader, Weights};
 pub(in crate::kernels) use tile::Body;
 pub use tile::Tile;
 pub(in crate::kernels) use walk::Walk;
 pub use weight_tile::WeightTile;
 pub(in crate::kernels) use weight_tile::{PARTS, THREADS};
+pub use winograd::{Product, Winograd};
 
 params! {
     /// Uniform of the convolution kernels: letters of [`crate::shape`], `o` for outputs.
@@ -72,13 +81,6 @@ impl ConvParams {
     }
 }
 
-/// Input row and column of the first tap of output 0.
-#[derive(Clone, Copy)]
-pub(in crate::kernels) struct Origin {
-    pub row: i32,
-    pub column: i32,
-}
-
 pub(in crate::kernels) fn window_variant(window: Window) -> Variant {
     Variant::new()
         .constant("SIZE", window.size as u32)
@@ -115,42 +117,38 @@ pub fn forward(
     let flops = flops(output, w);
     let bytes = x.bytes() + w.bytes() + output.bytes() + chain.bytes();
     let origin = -(window.radius() as i32);
-    match algorithm {
-        ImageAlgorithm::Tiled(tile) => {
-            let tile = tile.fitted(w.n());
-            let mut lowered = Lowered::default();
-            let packed = pack(w, w.n(), w.c(), false, tile, &mut lowered);
-            let launch = tile.launch(
-                x,
-                output,
-                Origin {
-                    row: origin,
-                    column: origin,
-                },
-                window,
-                chain,
-                [Slot::Input(0), packed, Slot::Output],
-            );
-            lowered.launches.push(launch.work(flops, bytes));
-            lowered
-        }
-        ImageAlgorithm::Readable => {
-            let bindings = vec![
-                ("x", Slot::Input(0)),
-                ("kernel", Slot::Input(1)),
-                ("result", Slot::Output),
-            ];
-            Launch::new(
-                "conv/forward.wgsl",
-                &ConvParams::new(x, output, origin),
-                with_operands(bindings, chain),
-                output.elements().div_ceil(64) as u64,
-            )
-            .variant(chain.into_variant(window_variant(window), output, false))
-            .work(flops, bytes)
-            .into()
-        }
-    }
+    let Some(method) = algorithm.method(window) else {
+        let bindings = vec![
+            ("x", Slot::Input(0)),
+            ("kernel", Slot::Input(1)),
+            ("result", Slot::Output),
+        ];
+        return Launch::new(
+            "conv/forward.wgsl",
+            &ConvParams::new(x, output, origin),
+            with_operands(bindings, chain),
+            output.elements().div_ceil(64) as u64,
+        )
+        .variant(chain.into_variant(window_variant(window), output, false))
+        .work(flops, bytes)
+        .into();
+    };
+    let dense = Dense {
+        x,
+        output,
+        origin: Origin {
+            row: origin,
+            column: origin,
+        },
+        window,
+        chain,
+        source: Slot::Input(0),
+        result: Slot::Output,
+        kernels: false,
+    };
+    let mut lowered = Lowered::default();
+    method.lower(&dense, &Kernel::new(w, false), &mut lowered);
+    lowered
 }
 
 /// `chain(conv2d_input_gradient(dy, w))`: inputs are `dy`, `w`, then the chain's operands.
@@ -162,68 +160,61 @@ pub fn input_gradient(
     chain: &Chain,
     algorithm: ImageAlgorithm,
 ) -> Lowered {
-    let flops = flops(dy, w);
-    let bytes = x.bytes() + w.bytes() + dy.bytes() + chain.bytes();
-    match algorithm {
-        ImageAlgorithm::Tiled(tile) if window.stride == 1 => {
-            let tile = tile.fitted(w.c());
-            let mut lowered = Lowered::default();
-            let packed = pack(w, w.c(), w.n(), true, tile, &mut lowered);
-            transposed(
-                dy,
-                x,
-                window,
-                chain,
-                (packed, flops, w.bytes()),
-                &mut lowered,
-                |output, origin, window, chain, slots| {
-                    tile.launch(dy, output, origin, window, chain, slots)
-                },
-            );
-            lowered
-        }
-        _ => {
-            let bindings = vec![
-                ("dy", Slot::Input(0)),
-                ("kernel", Slot::Input(1)),
-                ("result", Slot::Output),
-            ];
-            Launch::new(
-                "conv/input_gradient.wgsl",
-                &ConvParams::new(x, dy, -(window.radius() as i32)),
-                with_operands(bindings, chain),
-                x.elements().div_ceil(64) as u64,
-            )
-            .variant(chain.into_variant(window_variant(window), x, false))
-            .work(flops, bytes)
-            .into()
-        }
-    }
+    let method = algorithm.method(window).filter(|_| window.stride == 1);
+    let Some(method) = method else {
+        let bindings = vec![
+            ("dy", Slot::Input(0)),
+            ("kernel", Slot::Input(1)),
+            ("result", Slot::Output),
+        ];
+        return Launch::new(
+            "conv/input_gradient.wgsl",
+            &ConvParams::new(x, dy, -(window.radius() as i32)),
+            with_operands(bindings, chain),
+            x.elements().div_ceil(64) as u64,
+        )
+        .variant(chain.into_variant(window_variant(window), x, false))
+        .work(
+            flops(dy, w),
+            x.bytes() + w.bytes() + dy.bytes() + chain.bytes(),
+        )
+        .into();
+    };
+    let kernel = Kernel::new(w, true);
+    let mut lowered = Lowered::default();
+    transposed(dy, x, window, chain, &mut lowered, |dense, lowered| {
+        method.lower(dense, &kernel, lowered);
+    });
+    lowered
 }
 
-/// The input gradient as a convolution of `dy` with packed weights that are turned already:
-/// directly where the padding is zeros, else on the padded domain, which is then folded back.
-/// `launch` makes the convolution of `dy` to an output shape.
+/// The input gradient as a convolution of `dy` with weights that are turned already: directly where
+/// the padding is zeros, else on the padded domain, which is then folded back. `lower` appends the
+/// convolution.
 pub(in crate::kernels) fn transposed(
     dy: Shape,
     x: Shape,
     window: Window,
     chain: &Chain,
-    (packed, flops, weight_bytes): (Slot, u64, u64),
     lowered: &mut Lowered,
-    launch: impl Fn(Shape, Origin, Window, &Chain, [Slot; 3]) -> Launch,
+    lower: impl Fn(&Dense, &mut Lowered),
 ) {
     let r = window.radius() as i32;
-    let zero = Window::same(window.size, Padding::Zero);
-    if window.padding == Padding::Zero || r == 0 {
-        let slots = [Slot::Input(0), packed, Slot::Output];
-        let origin = Origin {
+    let direct = Dense {
+        x: dy,
+        output: x,
+        origin: Origin {
             row: -r,
             column: -r,
-        };
-        let bytes = x.bytes() + weight_bytes + dy.bytes() + chain.bytes();
-        let launch = launch(x, origin, zero, chain, slots);
-        lowered.launches.push(launch.work(flops, bytes));
+        },
+        window: Window::same(window.size, Padding::Zero),
+        chain,
+        source: Slot::Input(0),
+        result: Slot::Output,
+        kernels: false,
+    };
+    if window.padding == Padding::Zero || r == 0 {
+        lower(&direct, lowered);
         return;
     }
     // Where rows are read by fours, the border is widened so that they stay so.
@@ -233,14 +224,17 @@ pub(in crate::kernels) fn transposed(
     let domain = Shape::new(x.n(), x.c(), rows, columns);
     lowered.scratch.push(domain.bytes());
     let unfolded = Slot::Scratch(lowered.scratch.len() - 1);
-    let slots = [Slot::Input(0), packed, unfolded.clone()];
-    let origin = Origin {
-        row: -2 * r,
-        column: -r - border,
+    let padded = Dense {
+        output: domain,
+        origin: Origin {
+            row: -2 * r,
+            column: -r - border,
+        },
+        chain: &Chain::none(),
+        result: unfolded.clone(),
+        ..direct
     };
-    let launch = launch(domain, origin, zero, &Chain::none(), slots);
-    let bytes = dy.bytes() + weight_bytes + domain.bytes();
-    lowered.launches.push(launch.work(flops, bytes));
+    lower(&padded, lowered);
     let bindings = vec![("padded", unfolded), ("result", Slot::Output)];
     let outputs = x.elements() / if quads { 4 } else { 1 };
     let fold = Launch::new(
@@ -280,43 +274,6 @@ pub fn weight_gradient(x: Shape, dy: Shape, window: Window, algorithm: WeightAlg
             .into()
         }
     }
-}
-
-/// Packs the kernel for a tiled convolution with `oc` outputs and `c` inputs as
-/// `block, input, tap, output in block`, zeros beyond the last output. `transposed` exchanges
-/// inputs and outputs and turns the kernel by half a turn.
-fn pack(
-    w: Shape,
-    oc: usize,
-    c: usize,
-    transposed: bool,
-    tile: Tile,
-    lowered: &mut Lowered,
-) -> Slot {
-    let taps = w.h() * w.w();
-    let elements = tile.packed_elements(oc, c, Window::same(w.h(), Padding::Zero));
-    let params = PackParams {
-        oc: oc as u32,
-        c: c as u32,
-        taps: taps as u32,
-        elements: elements as u32,
-    };
-    lowered.scratch.push(4 * elements as u64);
-    let packed = Slot::Scratch(lowered.scratch.len() - 1);
-    let bindings = vec![("kernel", Slot::Input(1)), ("packed", packed.clone())];
-    let variant = Variant::new()
-        .constant("CHANNELS", tile.channels)
-        .flag_if("TRANSPOSED", transposed);
-    let launch = Launch::new(
-        "conv/pack.wgsl",
-        &params,
-        bindings,
-        elements.div_ceil(64) as u64,
-    )
-    .variant(variant)
-    .work(0, w.bytes() + 4 * elements as u64);
-    lowered.launches.push(launch);
-    packed
 }
 
 /// Trust for kernels whose lanes are clamped into range before they read and guarded before they

@@ -1,12 +1,13 @@
 //! The register-tiled convolution: each thread computes a few rows of 4 pixels for a block of output
 //! channels. The unrolled lines are generated here.
 
+use super::dense::{Dense, Kernel, Method};
 use super::reader::{Reader, Weights};
-use super::{CLAMPED, ConvParams, Origin, window_variant, with_operands};
+use super::{CLAMPED, ConvParams, window_variant, with_operands};
 use crate::gpu::Texture;
 use crate::kernels::chain::Chain;
-use crate::kernels::{Capabilities, Launch, Slot};
-use crate::shape::{Shape, Window};
+use crate::kernels::{Capabilities, Launch, Lowered, Slot};
+use crate::shape::Window;
 use std::fmt::Write;
 
 /// The shape of a thread's work and the way its numbers reach it.
@@ -60,55 +61,45 @@ impl Tile {
         tile
     }
 
-    /// Elements of the kernel as `conv/pack.wgsl` leaves it.
-    pub(super) fn packed_elements(self, outputs: usize, inputs: usize, window: Window) -> usize {
-        let channels = self.channels as usize;
-        outputs.next_multiple_of(channels) * inputs * window.size * window.size
+    /// The dense convolution with the kernels that [`Kernel::pack`] made for `channels` of this tile.
+    pub(super) fn launch(self, dense: &Dense, packed: Slot) -> Launch {
+        let (window, outputs) = (dense.window, dense.output.c());
+        let entries = if dense.kernels { dense.x.n() } else { 1 };
+        let weights = outputs.next_multiple_of(self.channels as usize) * dense.x.c();
+        let bytes = 4 * (entries * weights * window.size * window.size) as u64;
+        let turn = Turn {
+            tile: self,
+            channels: self.channels.min(outputs as u32),
+            window,
+        };
+        self.launch_body(dense, (packed, bytes), |reader| turn.body(reader))
     }
 
-    /// The dense convolution.
-    pub(super) fn launch(
-        self,
-        x: Shape,
-        output: Shape,
-        origin: Origin,
-        window: Window,
-        chain: &Chain,
-        slots: [Slot; 3],
-    ) -> Launch {
-        let bytes = 4 * self.packed_elements(output.c(), x.c(), window) as u64;
-        let body = |reader: &Reader| Dense { tile: self, window }.body(reader);
-        self.launch_body(x, output, origin, window, chain, (slots, bytes), body)
-    }
-
-    /// A convolution whose turns are `body`. The slots are the image, the packed weights, of which
-    /// there are `packed_bytes` bytes, and the result.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "two shapes, their relation, what to bind"
-    )]
+    /// A convolution whose turns are `body`, with the packed weights and their bytes.
     pub(in crate::kernels) fn launch_body(
         self,
-        x: Shape,
-        output: Shape,
-        origin: Origin,
-        window: Window,
-        chain: &Chain,
-        ([source, packed, result], packed_bytes): ([Slot; 3], u64),
+        dense: &Dense,
+        (packed, packed_bytes): (Slot, u64),
         body: impl FnOnce(&Reader) -> Body,
     ) -> Launch {
+        let (x, output, window) = (dense.x, dense.output, dense.window);
         let bands = output.h().div_ceil(self.rows as usize);
-        let strips = output.n() * bands * output.w().div_ceil(PIXELS as usize);
-        let blocks = output.c().div_ceil(self.channels as usize);
-        let groups = strips.div_ceil(LANES as usize) * blocks;
+        let strips = bands * output.w().div_ceil(PIXELS as usize);
+        let lanes = LANES as usize;
+        let sets = match dense.kernels {
+            true => output.n() * strips.div_ceil(lanes),
+            false => (output.n() * strips).div_ceil(lanes),
+        };
+        let groups = sets * output.c().div_ceil(self.channels as usize);
         let texture = self.texture && Texture::holds(x.bytes()) && Texture::holds(packed_bytes);
-        let [source, packed] = [source, packed].map(|slot| match texture {
+        let [source, packed] = [dense.source.clone(), packed].map(|slot| match texture {
             true => slot.through_texture(),
             false => slot,
         });
+        let result = dense.result.clone();
         let bindings = vec![("x", source), ("packed", packed), ("result", result)];
         let quads = Chain::quads(output);
-        let reader = Reader::new(self, window, origin.column, x, output);
+        let reader = Reader::new(self, window, dense.origin.column, x, output);
         let body = body(&reader);
         let variant = window_variant(window)
             .constant("CHANNELS", self.channels)
@@ -120,17 +111,18 @@ impl Tile {
             .flag_if("QUAD_ROWS", reader.quads())
             .flag_if("QUADS", quads)
             .flag_if("TEXTURE", texture)
+            .flag_if("KERNELS", dense.kernels)
             .flag_if("SUBGROUP", self.subgroup.is_some())
             .snippet("declare", self.declare(&reader))
             .snippet("accumulate", body.accumulate)
             .snippet("collect", body.collect + &self.collect());
         let mut launch = Launch::new(
             "conv/tiled.wgsl",
-            &ConvParams::new(x, output, origin.row),
-            with_operands(bindings, chain),
+            &ConvParams::new(x, output, dense.origin.row),
+            with_operands(bindings, dense.chain),
             groups as u64,
         )
-        .variant(chain.into_variant(variant, output, quads));
+        .variant(dense.chain.into_variant(variant, output, quads));
         // Strips and columns beyond the last are clamped to it for reading and skipped in
         // writing; blocks beyond the last channel read packed zeros.
         launch.trust = CLAMPED;
@@ -177,6 +169,16 @@ pub(in crate::kernels) struct Body {
     pub collect: String,
 }
 
+impl Method for Tile {
+    fn lower(&self, dense: &Dense, kernel: &Kernel, lowered: &mut Lowered) {
+        let tile = self.fitted(dense.output.c());
+        let packed = kernel.pack(tile.channels, lowered);
+        let launch = tile.launch(dense, packed);
+        let bytes = dense.bytes() + kernel.shape.bytes();
+        lowered.launches.push(launch.work(dense.flops(), bytes));
+    }
+}
+
 impl std::fmt::Display for Tile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "tiled {}x{}x{PIXELS}", self.channels, self.rows)?;
@@ -195,12 +197,15 @@ impl std::fmt::Display for Tile {
 /// multiply-adds, and every accumulator is stored at the end of each turn of a loop. So a turn
 /// takes one input channel whole: it loads all of its pixels and weights, then adds all taps to
 /// one accumulator before it goes on to the next.
-struct Dense {
+struct Turn {
     tile: Tile,
+    /// Output channels of the tile that the convolution has: the others of a convolution with fewer
+    /// than one tile's are not computed.
+    channels: u32,
     window: Window,
 }
 
-impl Dense {
+impl Turn {
     fn body(&self, reader: &Reader) -> Body {
         let (size, stride) = (self.window.size as u32, self.window.stride as u32);
         let count = size * size * self.tile.channels;
@@ -208,7 +213,7 @@ impl Dense {
         let mut text = String::new();
         weights.load(&mut text);
         reader.load("plane", "", &mut text);
-        for c in 0..self.tile.channels {
+        for c in 0..self.channels {
             for tap in 0..size * size {
                 let weight = weights.get(tap * self.tile.channels + c);
                 let _ = writeln!(text, "let w{c}_{tap} = vec4({weight});");
@@ -232,7 +237,7 @@ impl Dense {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::Padding;
+    use crate::shape::{Padding, Shape};
 
     #[test]
     fn every_accumulator_gets_every_tap_once() {
@@ -251,7 +256,12 @@ mod tests {
             let shape = Shape::new(1, 1, 16, 16);
             let origin = -(window.radius() as i32);
             let reader = Reader::new(tile, window, origin, shape, shape);
-            let text = Dense { tile, window }.body(&reader).accumulate;
+            let turn = Turn {
+                tile,
+                channels: 4,
+                window,
+            };
+            let text = turn.body(&reader).accumulate;
             for c in 0..4 {
                 for r in 0..2 {
                     let start = format!("a{c}_{r} ");

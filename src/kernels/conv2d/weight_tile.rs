@@ -1,6 +1,7 @@
 //! Register-tiled weight gradients: the image is shared out among workgroups, whose partial sums are
 //! added in a second pass, so no atomics are needed.
 
+use super::weight_block::Blocks;
 use super::weight_columns::Columns;
 use super::weight_lanes::Lanes;
 use super::{CLAMPED, ConvParams};
@@ -35,6 +36,14 @@ pub enum WeightTile {
         /// Image and gradient are read through textures, if they fit into one.
         texture: bool,
     },
+    /// Blocks through workgroup memory, for hardware adapters: a workgroup holds the gradients of up
+    /// to `outputs` x `inputs` channels and goes through segments of image rows.
+    Block {
+        /// Output channels of a workgroup at most, a multiple of 8.
+        outputs: u32,
+        /// Input channels of a workgroup at most; `outputs` times `inputs` is at most 1024.
+        inputs: u32,
+    },
 }
 
 /// Threads of a workgroup.
@@ -46,6 +55,9 @@ impl WeightTile {
     /// A sensible start.
     pub fn default_for(capabilities: Capabilities) -> Self {
         let texture = capabilities.software;
+        if !capabilities.software {
+            return Self::BLOCK;
+        }
         match capabilities
             .subgroup
             .filter(|s| (4..=THREADS as u32).contains(s))
@@ -64,8 +76,17 @@ impl WeightTile {
     pub(super) fn texture(self) -> bool {
         match self {
             WeightTile::Columns { texture, .. } | WeightTile::Lanes { texture, .. } => texture,
+            WeightTile::Block { .. } => false,
         }
     }
+
+    /// For hardware adapters, by reckoning, not by measurement: a workgroup of 128 threads with 72
+    /// accumulators each fits several times into the registers of a multiprocessor, and for every
+    /// four pixels a thread reads 26 times from workgroup memory for 288 multiply-adds.
+    pub const BLOCK: WeightTile = WeightTile::Block {
+        outputs: 64,
+        inputs: 16,
+    };
 
     const fn columns(texture: bool) -> Self {
         WeightTile::Columns {
@@ -103,6 +124,7 @@ impl WeightTile {
                 texture: texture && fits,
             }
             .pass(x, dy, window),
+            WeightTile::Block { outputs, inputs } => Blocks { outputs, inputs }.pass(x, dy, window),
         }
     }
 
@@ -171,6 +193,9 @@ impl std::fmt::Display for WeightTile {
             } => {
                 write!(f, "lanes {lanes}x{inputs}x{rows}")?;
                 texture
+            }
+            WeightTile::Block { outputs, inputs } => {
+                return write!(f, "block {outputs}x{inputs}");
             }
         };
         f.write_str(if *texture { " texture" } else { "" })

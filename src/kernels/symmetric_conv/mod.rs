@@ -7,7 +7,7 @@ mod lanes;
 mod tile;
 
 use super::chain::Chain;
-use super::conv2d::{self, CLAMPED, ConvParams, Origin};
+use super::conv2d::{self, CLAMPED, ConvParams, Dense, Origin};
 use super::reduce::{Reduction, reduce_from};
 use super::{Launch, Lowered, Slot};
 use crate::gpu::Texture;
@@ -60,10 +60,19 @@ pub fn forward(
         row: origin,
         column: origin,
     };
-    let slots = ([Slot::Input(0), packed, Slot::Output], packed_bytes);
+    let dense = Dense {
+        x,
+        output,
+        origin,
+        window: conv.window(),
+        chain,
+        source: Slot::Input(0),
+        result: Slot::Output,
+        kernels: false,
+    };
     let body = |reader: &_| tile::body(&table, fields, tile, channels, reader);
-    let launch = tile.launch_body(x, output, origin, conv.window(), chain, slots, body);
-    let bytes = x.bytes() + packed_bytes + output.bytes() + chain.bytes();
+    let launch = tile.launch_body(&dense, (packed, packed_bytes), body);
+    let bytes = dense.bytes() + packed_bytes;
     (lowered.launches).push(launch.work(flops(&table, w, output), bytes));
     lowered
 }
@@ -99,19 +108,12 @@ pub fn input_gradient(
         x,
         conv.window(),
         chain,
-        (packed, flops, packed_bytes),
         &mut lowered,
-        |output, origin, window, chain, slots| {
+        |dense, lowered| {
             let body = |reader: &_| tile::body(&table, fields, tile, channels, reader);
-            tile.launch_body(
-                dy,
-                output,
-                origin,
-                window,
-                chain,
-                (slots, packed_bytes),
-                body,
-            )
+            let launch = tile.launch_body(dense, (packed.clone(), packed_bytes), body);
+            let bytes = dense.bytes() + packed_bytes;
+            lowered.launches.push(launch.work(flops, bytes));
         },
     );
     lowered
