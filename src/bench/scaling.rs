@@ -24,7 +24,7 @@ const QUICK: [&[usize]; 4] = [&[64, 128, 256], &[24, 48], &[2, 4], &[1, 2]];
 const GROUP: Group = Group::cyclic(4);
 /// Seconds above which a step is not timed.
 const LIMIT: f64 = 30.0;
-const QUICK_LIMIT: f64 = 2.0;
+const QUICK_LIMIT: f64 = 5.0;
 
 /// One training step.
 #[derive(Clone, PartialEq, Debug, Serialize)]
