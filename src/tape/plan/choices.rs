@@ -18,7 +18,7 @@ pub struct Chosen {
 
 /// Chooses, one operation after another.
 pub(super) struct Choices {
-    capabilities: Capabilities,
+    pub(super) capabilities: Capabilities,
     forced: Forced,
     tuner: Option<Tuner>,
     may_measure: bool,

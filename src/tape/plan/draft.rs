@@ -57,7 +57,7 @@ impl Draft {
         for task in &mut tasks {
             // Worth the copy where many threads read.
             let large = nodes[task.output].shape.elements() >= TEXTURES;
-            task.chain.textures = capabilities.software && large;
+            task.chain.textures = choices.capabilities.software && large;
         }
         let live = fuse::live(&nodes, &outputs);
         let joins = join::join(&nodes, &live, &outputs, &mut owner);
