@@ -5,18 +5,28 @@
 
 mod case;
 mod ceiling;
+mod compare;
+mod entry;
+mod first_step;
 mod name;
+pub mod peers;
 mod profile;
+mod scaling;
+mod statistics;
+pub mod table;
 
-pub use name::{Benchmark, Direction, Network, Pass};
+pub use compare::{Comparison, Side, compare};
+pub use first_step::{FirstStep, first_step};
+pub use name::{Benchmark, Direction, Network, Pass, SymmetricConvolution};
 pub use profile::{KernelTime, StepProfile, profile};
+pub use scaling::{Axis, Point, Scaling, scaling};
+pub use statistics::Spread;
 
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::tune::median;
-use case::Case;
+use crate::tape::plan::Options;
+use entry::Entry;
 use serde::Serialize;
-use std::time::Instant;
 
 /// What the adapter could reach, measured in the same run.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
@@ -105,12 +115,6 @@ impl Report {
     }
 }
 
-/// Milliseconds that a sample takes at least: short replays are repeated in one submission.
-const LONG_ENOUGH: f64 = 20.0;
-/// Milliseconds above which a replay is submitted in the pieces that the plan cuts it into, as in
-/// real use.
-const SPLIT: f64 = 80.0;
-
 /// Measures `benchmarks` with `samples` samples each (at least one), telling `progress` what comes
 /// next.
 ///
@@ -135,10 +139,10 @@ pub fn run(
         let mut entries = Vec::new();
         for &benchmark in benchmarks.iter().filter(|b| b.family() == family) {
             progress(&format!("verifying {benchmark}"));
-            entries.push(Entry::new(gpu, benchmark)?);
+            entries.push(Entry::new(gpu, benchmark, Options::tuned())?);
         }
         for _ in 0..samples.max(1) {
-            for entry in entries.iter_mut().filter(|e| e.case.mismatch.is_none()) {
+            for entry in entries.iter_mut().filter(|e| e.verified()) {
                 progress(&entry.benchmark.to_string());
                 entry.sample(gpu)?;
             }
@@ -151,135 +155,13 @@ pub fn run(
     Ok(Report { ceiling, results })
 }
 
-struct Entry {
-    benchmark: Benchmark,
-    case: Case,
-    /// Replays in one sample.
-    repetitions: usize,
-    /// Replays are submitted as in real use, in pieces.
-    split: bool,
-    samples: Vec<f64>,
-}
-
-impl Entry {
-    /// Prepares, and warms up if it may be timed.
-    fn new(gpu: &Gpu, benchmark: Benchmark) -> Result<Self> {
-        let mut entry = Entry {
-            benchmark,
-            case: Case::new(gpu, benchmark)?,
-            repetitions: 1,
-            split: true,
-            samples: Vec::new(),
-        };
-        if entry.case.mismatch.is_none() {
-            entry.sample(gpu)?;
-            entry.sample(gpu)?;
-            let once = entry.samples.pop().unwrap_or(LONG_ENOUGH);
-            entry.samples.clear();
-            entry.split = once > SPLIT;
-            if !entry.split {
-                entry.repetitions = (LONG_ENOUGH / once).ceil().clamp(1.0, 1000.0) as usize;
-            }
-        }
-        Ok(entry)
-    }
-
-    fn sample(&mut self, gpu: &Gpu) -> Result<()> {
-        let milliseconds = if self.split {
-            replay(gpu, &self.case)?
-        } else {
-            self.encoded(gpu)?
-        };
-        self.samples.push(milliseconds);
-        Ok(())
-    }
-
-    /// Milliseconds of one replay when it is already encoded.
-    fn encoded(&self, gpu: &Gpu) -> Result<f64> {
-        let total = ceiling::time(gpu, |encoder| {
-            (0..self.repetitions).for_each(|_| self.case.plan.encode(encoder));
-        })?;
-        Ok(total / self.repetitions as f64)
-    }
-
-    fn finish(self, gpu: &Gpu, ceiling: Ceiling) -> Result<Measurement> {
-        let network = match self.benchmark {
-            Benchmark::Step(_) | Benchmark::Infer(_) => Some(self.cost(gpu)?),
-            _ => None,
-        };
-        Ok(Measurement {
-            name: self.benchmark.to_string(),
-            variant: self.case.variant.clone(),
-            verified: self.case.mismatch.is_none(),
-            timing: timing(&self.samples, self.case.plan.work(), ceiling),
-            mismatch: self.case.mismatch,
-            network,
-        })
-    }
-
-    fn cost(&self, gpu: &Gpu) -> Result<NetworkCost> {
-        const PAIRS: usize = 3;
-        let mut pairs = Vec::new();
-        if self.case.mismatch.is_none() {
-            for _ in 0..PAIRS {
-                pairs.push((self.encoded(gpu)?, replay(gpu, &self.case)?));
-            }
-        }
-        let kernels = median(&pairs.iter().map(|p| p.0).collect::<Vec<_>>());
-        let replays = median(&pairs.iter().map(|p| p.1).collect::<Vec<_>>());
-        let overhead = |(replay, kernel): (f64, f64)| (replay - kernel) / kernel;
-        Ok(NetworkCost {
-            peak_bytes: self.case.plan.memory().total(),
-            dispatches: self.case.plan.dispatches(),
-            replay_overhead: replays.zip(kernels).map(overhead),
-        })
-    }
-}
-
-/// Milliseconds of one replay as in real use, encoding included.
-fn replay(gpu: &Gpu, case: &Case) -> Result<f64> {
-    gpu.wait()?;
-    let start = Instant::now();
-    case.plan.submit();
-    gpu.wait()?;
-    Ok(start.elapsed().as_secs_f64() * 1e3)
-}
-
-fn timing(samples: &[f64], (flops, bytes): (u64, u64), ceiling: Ceiling) -> Option<Timing> {
-    let median_ms = median(samples)?;
-    let (gflops, gbytes, fraction) = ceiling.rates(flops, bytes, median_ms);
-    Some(Timing {
-        median_ms,
-        min_ms: samples.iter().copied().fold(f64::INFINITY, f64::min),
-        max_ms: samples.iter().copied().fold(0.0, f64::max),
-        gflops,
-        // Every convolution that runs today is the ordinary one.
-        dense_equivalent_gflops: gflops,
-        gbytes,
-        fraction,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_roofline_takes_the_tighter_ceiling() {
-        let ceiling = Ceiling {
-            fma_gflops: 100.0,
-            copy_gbytes: 10.0,
-        };
-        // 1 ms: 50 GFLOP/s is half of one ceiling, 1 GB/s a tenth of the other.
-        let t = timing(&[3.0, 1.0, 0.5], (50_000_000, 1_000_000), ceiling).unwrap();
-        assert_eq!((t.median_ms, t.min_ms, t.max_ms), (1.0, 0.5, 3.0));
-        assert!((t.fraction - 0.5).abs() < 1e-12, "{t:?}");
-        assert_eq!(timing(&[], (1, 1), ceiling), None);
-    }
-
-    #[test]
     fn the_json_has_the_documented_names() {
-        let timing = timing(&[1.0], (1, 1), Ceiling::default());
+        let timing = Timing::of(&[1.0], (1, 1), 1, Ceiling::default());
         let measurement = Measurement {
             name: "ray/forward/128-50".into(),
             variant: String::new(),

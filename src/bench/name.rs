@@ -17,6 +17,27 @@ pub enum Pass {
     WeightGradient,
 }
 
+impl Pass {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "forward" => Pass::Forward,
+            "input_gradient" => Pass::InputGradient,
+            "weight_gradient" => Pass::WeightGradient,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Pass::Forward => "forward",
+            Pass::InputGradient => "input_gradient",
+            Pass::WeightGradient => "weight_gradient",
+        })
+    }
+}
+
 /// Which direction of an operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -40,7 +61,16 @@ pub enum Benchmark {
         /// Rows and columns.
         size: usize,
     },
-    /// `ray/DIRECTION/SIZE-VIEWS`: the ray transform on `ceil(sqrt(2) SIZE)` bins.
+    /// `symmetric_conv/GROUP/PASS/INFIELDS-OUTFIELDS/SIZE`: the 3x3 convolution between regular
+    /// fields that commutes with the group, replicate padding, batch 1.
+    Symmetric {
+        /// Which map.
+        pass: Pass,
+        /// Between what.
+        layer: SymmetricConvolution,
+    },
+    /// `ray/DIRECTION/SIZE-VIEWS[-BINS]`: the ray transform, on `ceil(sqrt(2) SIZE)` bins unless
+    /// it says how many.
     Ray {
         /// Which direction.
         direction: Direction,
@@ -48,12 +78,35 @@ pub enum Benchmark {
         size: usize,
         /// Views.
         views: usize,
+        /// Bins, where they are not `ceil(sqrt(2) SIZE)`.
+        bins: Option<usize>,
     },
     /// `step/ct/GROUP/WIDTH/SIZE`: one training step of learned proximal gradient, 8 blocks,
     /// 50 views, batch 1, optimiser included.
     Step(Network),
     /// `infer/ct/GROUP/WIDTH/SIZE`: the reconstruction alone, frozen to plain convolutions.
     Infer(Network),
+}
+
+/// The layer of a `symmetric_conv` benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SymmetricConvolution {
+    /// Symmetry group, one of [`Group::ON_GRID`].
+    pub group: Group,
+    /// Regular fields that come in.
+    pub input: usize,
+    /// Regular fields that go out.
+    pub output: usize,
+    /// Rows and columns.
+    pub size: usize,
+}
+
+impl SymmetricConvolution {
+    /// The shapes of the ordinary convolution that it expands to: image, kernel, output.
+    pub(super) fn expanded(self) -> [Shape; 3] {
+        let order = self.group.order();
+        convolution_shapes(order * self.input, order * self.output, self.size)
+    }
 }
 
 /// The network of a benchmark.
@@ -69,7 +122,7 @@ pub struct Network {
 
 /// The benchmarks that `bench` knows by itself: those that it runs unasked (together under a minute
 /// on two processor cores without a GPU), and the larger ones.
-const CATALOGUE: [(&str, bool); 23] = [
+const CATALOGUE: [(&str, bool); 33] = [
     ("conv3x3/forward/96-96/64", true),
     ("conv3x3/input_gradient/96-96/64", true),
     ("conv3x3/weight_gradient/96-96/64", true),
@@ -82,10 +135,20 @@ const CATALOGUE: [(&str, bool); 23] = [
     ("conv3x3/forward/96-6/128", true),
     ("conv3x3/input_gradient/96-6/128", true),
     ("conv3x3/weight_gradient/96-6/128", true),
+    ("symmetric_conv/C4/forward/24-24/64", true),
+    ("symmetric_conv/C4/input_gradient/24-24/64", true),
+    ("symmetric_conv/C4/weight_gradient/24-24/64", true),
+    ("symmetric_conv/C4/forward/24-24/128", true),
+    ("symmetric_conv/C4/input_gradient/24-24/128", true),
+    ("symmetric_conv/C4/weight_gradient/24-24/128", true),
+    ("symmetric_conv/C2/forward/48-48/128", false),
+    ("symmetric_conv/D4/forward/12-12/128", false),
     ("ray/forward/128-50", true),
     ("ray/adjoint/128-50", true),
     ("ray/forward/512-50", true),
     ("ray/adjoint/512-50", true),
+    ("ray/forward/512-50-728", false),
+    ("ray/adjoint/512-50-728", false),
     ("step/ct/C1/32/64", true),
     ("step/ct/C4/32/64", true),
     ("step/ct/C1/96/128", false),
@@ -109,7 +172,7 @@ impl Benchmark {
         let found = Self::catalogue(|name, _| name.starts_with(prefix));
         if found.is_empty() {
             return Err(Error::Config(format!(
-                "no benchmark begins with '{prefix}': the families are conv3x3/, ray/, step/ and infer/"
+                "no benchmark begins with '{prefix}': the families are conv3x3/, symmetric_conv/, ray/, step/ and infer/"
             )));
         }
         Ok(found)
@@ -126,6 +189,7 @@ impl Benchmark {
     pub fn family(self) -> &'static str {
         match self {
             Benchmark::Convolution { .. } => "conv3x3",
+            Benchmark::Symmetric { .. } => "symmetric_conv",
             Benchmark::Ray { .. } => "ray",
             Benchmark::Step(_) => "step",
             Benchmark::Infer(_) => "infer",
@@ -142,24 +206,28 @@ impl fmt::Display for Benchmark {
                 input,
                 output,
                 size,
-            } => {
-                let pass = match pass {
-                    Pass::Forward => "forward",
-                    Pass::InputGradient => "input_gradient",
-                    Pass::WeightGradient => "weight_gradient",
-                };
-                write!(f, "{family}/{pass}/{input}-{output}/{size}")
+            } => write!(f, "{family}/{pass}/{input}-{output}/{size}"),
+            Benchmark::Symmetric { pass, layer } => {
+                let SymmetricConvolution {
+                    group,
+                    input,
+                    output,
+                    size,
+                } = layer;
+                write!(f, "{family}/{group}/{pass}/{input}-{output}/{size}")
             }
             Benchmark::Ray {
                 direction,
                 size,
                 views,
+                bins,
             } => {
                 let direction = match direction {
                     Direction::Forward => "forward",
                     Direction::Adjoint => "adjoint",
                 };
-                write!(f, "{family}/{direction}/{size}-{views}")
+                write!(f, "{family}/{direction}/{size}-{views}")?;
+                bins.map_or(Ok(()), |bins| write!(f, "-{bins}"))
             }
             Benchmark::Step(n) | Benchmark::Infer(n) => {
                 write!(f, "{family}/ct/{}/{}/{}", n.group, n.width, n.size)
@@ -177,7 +245,7 @@ impl FromStr for Benchmark {
                 .min_by_key(|(known, _)| strsim::damerau_levenshtein(known, name))
                 .map_or("", |(known, _)| known);
             Error::Config(format!(
-                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, ray/forward|adjoint/SIZE-VIEWS, step/ct/GROUP/WIDTH/SIZE and infer/ct/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 and up to 4096 views"
+                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS], step/ct/GROUP/WIDTH/SIZE and infer/ct/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 and up to 4096 views and bins"
             ))
         })
     }
@@ -196,35 +264,51 @@ fn parse(name: &str) -> Option<Benchmark> {
         ["conv3x3", pass, pair, extent] => {
             let (input, output) = pair.split_once('-')?;
             Benchmark::Convolution {
-                pass: match *pass {
-                    "forward" => Pass::Forward,
-                    "input_gradient" => Pass::InputGradient,
-                    "weight_gradient" => Pass::WeightGradient,
-                    _ => return None,
-                },
+                pass: Pass::named(pass)?,
                 input: channels(input)?,
                 output: channels(output)?,
                 size: size(extent)?,
             }
         }
-        ["ray", direction, pair] => {
-            let (extent, views) = pair.split_once('-')?;
+        ["symmetric_conv", group, pass, pair, extent] => {
+            let (input, output) = pair.split_once('-')?;
+            let group = self::group(group).filter(|g| Group::ON_GRID.contains(g))?;
+            let fields = |text: &str| number(text, 1..=1024 / group.order());
+            Benchmark::Symmetric {
+                pass: Pass::named(pass)?,
+                layer: SymmetricConvolution {
+                    group,
+                    input: fields(input)?,
+                    output: fields(output)?,
+                    size: size(extent)?,
+                },
+            }
+        }
+        ["ray", direction, extents] => {
+            let (extent, rest) = extents.split_once('-')?;
+            let (views, bins) = match rest.split_once('-') {
+                Some((views, bins)) => (views, Some(number(bins, 1..=4096)?)),
+                None => (rest, None),
+            };
+            let size = size(extent)?;
+            // One spelling for each benchmark.
+            if bins == Some(default_bins(size)) {
+                return None;
+            }
             Benchmark::Ray {
                 direction: match *direction {
                     "forward" => Direction::Forward,
                     "adjoint" => Direction::Adjoint,
                     _ => return None,
                 },
-                size: size(extent)?,
+                size,
                 views: number(views, 1..=4096)?,
+                bins,
             }
         }
         [family @ ("step" | "infer"), "ct", group, width, extent] => {
             let network = Network {
-                group: group
-                    .parse()
-                    .ok()
-                    .filter(|g: &Group| g.to_string() == *group)?,
+                group: self::group(group)?,
                 width: channels(width)?,
                 size: size(extent)?,
             };
@@ -238,6 +322,17 @@ fn parse(name: &str) -> Option<Benchmark> {
         }
         _ => return None,
     })
+}
+
+/// A group in its one spelling.
+fn group(text: &str) -> Option<Group> {
+    let group = text.parse().ok();
+    group.filter(|group: &Group| group.to_string() == text)
+}
+
+/// Bins of a detector that spans the diagonal of an image of `size` rows and columns.
+pub(super) fn default_bins(size: usize) -> usize {
+    (std::f64::consts::SQRT_2 * size as f64).ceil() as usize
 }
 
 /// The shapes of a convolution benchmark: image, kernel, output.
@@ -280,6 +375,11 @@ mod tests {
             "step/ct/X4/32/64",
             "step/mri/C4/32/64",
             "ray/forward/128-50/1",
+            "ray/forward/512-50-725",
+            "ray/forward/512-50-",
+            "symmetric_conv/C3/forward/24-24/64",
+            "symmetric_conv/C4/forward/257-24/64",
+            "symmetric_conv/c4/forward/24-24/64",
         ] {
             let error = name.parse::<Benchmark>().unwrap_err();
             assert!(matches!(error, Error::Config(_)), "{name}");

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::{Gpu, Selection, Tuning};
 use clap::{Args, ValueEnum};
+use std::ffi::OsString;
 use std::str::FromStr;
 
 /// Options of every command, as typed.
@@ -172,6 +173,30 @@ impl Session {
             console: Console::new(global.json, global.quiet),
             seed: global.seed,
         })
+    }
+
+    /// The options with which another process of this program works in the same way.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let tune = match self.selection.tuning {
+            Tuning::Off => "off",
+            Tuning::Read => "read",
+            Tuning::On => "on",
+            Tuning::Force => "force",
+        };
+        let options = [
+            ("--tune", Some(tune.to_string())),
+            ("--adapter", self.selection.adapter.clone()),
+            (
+                "--backend",
+                self.selection.backend.map(|b| b.to_str().to_string()),
+            ),
+            (
+                "--memory-limit",
+                self.selection.memory_limit.map(|bytes| bytes.to_string()),
+            ),
+        ];
+        let given = (options.into_iter()).filter_map(|(name, value)| Some([name.into(), value?]));
+        given.flatten().map(OsString::from).collect()
     }
 
     /// Opens the adapter.

@@ -4,6 +4,7 @@
 //! these targets is what stands behind "any Vulkan, Metal or DX12 GPU".
 
 use super::module::Module;
+use super::reflect::BindingClass;
 use crate::error::{Error, Result};
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -125,10 +126,19 @@ fn to_msl(module: &Module) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let mut resources = msl::EntryPointResources::default();
     let mut last = 0;
     for (key, slot) in slots(module) {
-        let target = msl::BindTarget {
-            buffer: Some(u8::try_from(slot)?),
-            mutable: true,
-            ..Default::default()
+        let slot_number = u8::try_from(slot)?;
+        let texture = (module.interface.bindings.iter())
+            .any(|b| b.binding == slot && b.class == BindingClass::Texture);
+        let target = match texture {
+            true => msl::BindTarget {
+                texture: Some(slot_number),
+                ..Default::default()
+            },
+            false => msl::BindTarget {
+                buffer: Some(slot_number),
+                mutable: true,
+                ..Default::default()
+            },
         };
         resources.resources.insert(key, target);
         last = last.max(slot);
@@ -214,7 +224,14 @@ fn to_glsl(module: &Module, version: glsl::Version) -> Result<Vec<u8>, Box<dyn s
         &module.info,
         &options,
         &pipeline,
-        BOUNDS,
+        BoundsCheckPolicies {
+            // Image bounds checks need GL 4.3 and are nowhere in GL ES: wgpu does without there too.
+            image_load: match version.is_es() {
+                true => BoundsCheckPolicy::Unchecked,
+                false => BOUNDS.image_load,
+            },
+            ..BOUNDS
+        },
     )?
     .write()?;
     Ok(text.into_bytes())

@@ -101,7 +101,9 @@ fn the_operator_agrees_with_the_independent_ray_transform() {
 #[test]
 fn a_small_benchmark_is_verified_timed_and_recorded() {
     let place = Place::new();
-    let names = "conv3x3/forward/5-7/16 ray/adjoint/16-5 step/ct/C4/8/16 infer/ct/C1/8/16";
+    let names = "conv3x3/forward/5-7/16 ray/adjoint/16-5-30 step/ct/C4/8/16 infer/ct/C1/8/16 \
+        symmetric_conv/C2/forward/1-2/16 symmetric_conv/C4/weight_gradient/2-3/16 \
+        symmetric_conv/D4/input_gradient/2-1/16";
     let report = place.json(&format!("bench {names} --samples 2 --record record.json"));
     assert!(report["ceiling"]["fma_gflops"].as_f64().unwrap() > 0.1);
     assert!(report["ceiling"]["copy_gbytes"].as_f64().unwrap() > 0.1);
@@ -117,6 +119,11 @@ fn a_small_benchmark_is_verified_timed_and_recorded() {
             ["min_ms", "median_ms", "max_ms"].map(|key| result[key].as_f64().unwrap());
         assert!(0.0 < min && min <= median && median <= max, "{result}");
         assert!(result["fraction"].as_f64().unwrap() > 0.0);
+    }
+    for result in &results[4..] {
+        let [dense, executed] =
+            ["dense_equivalent_gflops", "gflops"].map(|key| result[key].as_f64().unwrap());
+        assert!(dense > 0.0 && executed > 0.0, "{result}");
     }
     assert!(results[2]["peak_bytes"].as_u64().unwrap() > 1000);
     assert!(results[2]["replay_overhead"].is_number());
@@ -189,4 +196,53 @@ fn tuning_is_kept_used_and_passed_over() {
     assert!(warning.contains("cannot be used"), "{warning}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["results"][0]["measured_now"], true);
+}
+
+#[test]
+fn comparisons_are_pair_by_pair() {
+    let place = Place::new();
+    for (sides, variants) in [
+        ("ray/forward/16-5 ray/adjoint/16-5", None),
+        (
+            "readable readable --name conv3x3/forward/5-7/16",
+            Some("readable"),
+        ),
+    ] {
+        let told = place.json(&format!("bench --compare {sides} --samples 3"));
+        let comparison = &told["comparison"];
+        for side in ["a", "b"] {
+            assert_eq!(comparison[side]["verified"], true, "{comparison}");
+            if let Some(variant) = variants {
+                assert_eq!(comparison[side]["variant"], variant);
+            }
+        }
+        assert_eq!(comparison["pairs"].as_array().unwrap().len(), 3);
+        let [low, median, high] =
+            ["low", "median", "high"].map(|key| comparison["ratio"][key].as_f64().unwrap());
+        assert!(0.0 < low && low <= median && median <= high, "{comparison}");
+    }
+}
+
+#[test]
+fn the_table_says_what_is_not_built() {
+    let place = Place::new();
+    place.text("peers.jsonl", "");
+    let told = place.json("bench --table --filter fft2 --peers peers.jsonl");
+    let rows = told["table"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert_eq!(row["note"], "not built");
+        assert!(row.get("reached").is_none(), "{row}");
+    }
+    place.text("peers.jsonl", "{}");
+    place.refused("bench --table --peers peers.jsonl", 4, &["line 1", "name"]);
+}
+
+#[test]
+fn a_first_step_tells_time_and_memory() {
+    let place = Place::new();
+    let told = place.json("bench --first-step step/ct/C4/8/16");
+    let step = &told["first_step"];
+    assert!(step["seconds"].as_f64().unwrap() > 0.0, "{step}");
+    assert!(step["plan_bytes"].as_u64().unwrap() > 1000, "{step}");
 }

@@ -34,6 +34,28 @@ fn wrong_usage_is_one_paragraph_with_code_2() {
         ("tune --config absent.toml", &["absent.toml"]),
         ("devices --tune always", &["always", "--tune"]),
         (
+            "bench symmetric_conv/C3/forward/24-24/64",
+            &["symmetric_conv/C4"],
+        ),
+        ("bench --compare ray/forward/16-5", &["--compare"]),
+        ("bench --compare readable ray/forward/16-5", &["--name"]),
+        (
+            "bench --compare storage fast --name ray/forward/16-5",
+            &["'fast'", "'storage'"],
+        ),
+        (
+            "bench --compare a b --name step/ct/C4/8/16",
+            &["single kernel"],
+        ),
+        ("bench --quick", &["--scaling"]),
+        ("bench --scaling --table", &["--scaling", "--table"]),
+        ("bench --table --filter nothing", &["nothing", "conv3x3"]),
+        (
+            "bench --table --peer-command jax=python3",
+            &["jax", "scipy"],
+        ),
+        ("bench --first-step ray/forward/16-5", &["step/ct"]),
+        (
             "classical tv --problem problem.toml --input y.npy --out u.npy --weight nan",
             &["weight"],
         ),

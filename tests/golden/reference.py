@@ -2,7 +2,7 @@
 C1, C2 and C4, and the learned proximal gradient network of Celledoni et al. 2021 (Algorithm 2).
 
 Written from the formulas alone, so that agreement with the crate means something. `generate.py` makes
-the golden numbers with it in float64; `benches/peers/pytorch` times it in float32.
+the golden numbers with it in float64; `benches/peers/python` times it in float32.
 """
 
 import math

@@ -188,6 +188,23 @@ impl Plan {
         &self.chosen
     }
 
+    /// The floating-point operations and bytes of one replay that compiling would give, as
+    /// [`Plan::work`].
+    ///
+    /// # Errors
+    /// Those of [`Plan::memory_needed`].
+    pub fn work_needed(
+        tape: &Tape,
+        outputs: &[Var],
+        store: &Store,
+        options: Options,
+    ) -> Result<(u64, u64)> {
+        let draft = Draft::new(tape, outputs, Choices::new(store.gpu(), options, false)?)?;
+        let launches = || draft.lowered.iter().flat_map(|l| &l.launches);
+        let flops = launches().map(|l| l.flops).sum();
+        Ok((flops, launches().map(|l| l.bytes).sum()))
+    }
+
     /// The bytes that the plan takes.
     pub fn memory(&self) -> Memory {
         self.memory

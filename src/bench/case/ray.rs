@@ -1,0 +1,64 @@
+//! The ray transform and its transpose.
+
+use super::compared::{UNITS, compare, noise, wide};
+use crate::bench::name::{Direction, default_bins};
+use crate::error::Result;
+use crate::operators::{LinearOperator, RayTransform};
+use crate::reference::{Twin, ray_transform};
+use crate::shape::ParallelBeam;
+use crate::tape::Tape;
+use crate::tape::plan::{Options, Plan, Store};
+
+const FIELD_OF_VIEW: f64 = 0.36;
+
+/// The geometry on a detector that spans the image's diagonal.
+pub(super) fn beam(size: usize, views: usize, bins: Option<usize>) -> ParallelBeam {
+    let bins = bins.unwrap_or_else(|| default_bins(size));
+    ParallelBeam::equispaced([size, size], FIELD_OF_VIEW, views, bins)
+}
+
+/// The plan of one direction, and why it differs from its twin if it does.
+pub(super) fn ray(
+    store: &Store,
+    direction: Direction,
+    geometry: ParallelBeam,
+    options: Options,
+) -> Result<(Plan, Option<String>)> {
+    let size = geometry.rows.max(geometry.columns);
+    let operator = RayTransform::new(geometry.clone());
+    let mut tape = Tape::new();
+    let (argument, result) = match direction {
+        Direction::Forward => {
+            let x = tape.input("a", operator.domain());
+            (x, operator.forward(&mut tape, x)?)
+        }
+        Direction::Adjoint => {
+            let y = tape.input("a", operator.range());
+            (y, operator.adjoint(&mut tape, y)?)
+        }
+    };
+    let plan = Plan::compile(&tape, &[result], store, options)?;
+    let values = noise(argument.shape(), 0);
+    plan.run(&[("a", &values)])?;
+    let found = plan.read(result)?;
+    let twin = match direction {
+        Direction::Forward => ray_transform::forward(&wide(&values), 1, &geometry),
+        Direction::Adjoint => ray_transform::adjoint(&wide(&values), 1, &geometry),
+    };
+    // A crossing is rounded in units of the image's size, so a term is off by that much of the two
+    // pixels that it lies between, even if its own weight is next to nothing.
+    let largest = values.iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
+    let term = std::f64::consts::SQRT_2 * geometry.pixel * largest;
+    let slack = 1.0 + size as f64 / UNITS;
+    let magnitude = (twin.magnitude.iter())
+        .map(|m| (m + term) * slack)
+        .collect();
+    let mismatch = compare(
+        &found,
+        &Twin {
+            value: twin.value,
+            magnitude,
+        },
+    );
+    Ok((plan, mismatch))
+}
