@@ -225,7 +225,7 @@ fn a_resumed_run_has_the_same_bits() -> Result<()> {
         setups[0]
             .variants
             .iter()
-            .any(|v| v.operation.starts_with("conv2d forward"))
+            .any(|v| v.operation.starts_with("symmetric conv forward"))
     );
     Ok(())
 }
@@ -443,7 +443,7 @@ fn settings_that_do_not_fit_are_typed_errors() -> Result<()> {
 #[test]
 fn too_little_memory_is_an_error_with_both_numbers() {
     let limited = Gpu::open(&Selection {
-        memory_limit: Some(200_000),
+        memory_limit: Some(20_000),
         ..Selection::default()
     })
     .expect("an adapter");

@@ -1,6 +1,12 @@
 // What the kernels of Winograd's algorithm share: their parameters. A square block of 4 x 4 outputs is
-// one tile of F(4x4, 3x3) or 2 x 2 tiles of F(2x2, 3x3): PER_BLOCK tiles along each axis. Frequencies
-// lie as FREQUENCIES channels bands*PER_BLOCK across*PER_BLOCK.
+// one tile of F(4x4, 3x3), or with TWO 2 x 2 tiles of F(2x2, 3x3): PER_BLOCK tiles along each axis.
+// Frequencies lie as FREQUENCIES channels bands*PER_BLOCK across*PER_BLOCK.
+
+#ifdef TWO
+const PER_BLOCK: u32 = 2u;
+#else
+const PER_BLOCK: u32 = 1u;
+#endif
 
 struct Params {
     // Extents of the image and of the result.

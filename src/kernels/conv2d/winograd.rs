@@ -85,7 +85,7 @@ impl Winograd {
     }
 
     fn variant(self) -> Variant {
-        Variant::new().constant("PER_BLOCK", self.tiles() as u32)
+        Variant::new().flag_if("TWO", self.tiles() == 2)
     }
 }
 
