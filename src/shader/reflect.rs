@@ -370,7 +370,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     #[test]
     fn other_textures_and_overrides_are_refused() {
         let main = "@compute @workgroup_size(1) fn main() {}\n";
-        for other in ["texture_3d<f32>", "texture_2d<u32>", "texture_2d_array<f32>"] {
+        for other in [
+            "texture_3d<f32>",
+            "texture_2d<u32>",
+            "texture_2d_array<f32>",
+        ] {
             let texture = format!("@group(0) @binding(0) var t: {other};\n{main}");
             let message = check(compose_text(&texture)).unwrap_err().to_string();
             assert!(message.contains("test.wgsl:1: `t` is no"), "{message}");

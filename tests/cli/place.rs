@@ -100,8 +100,6 @@ impl Place {
             // Tests leave nothing in the cache of whoever runs them, and see nothing of it.
             .env("EQUILENS_CACHE", self.path("cache"))
             .env_remove("RUST_BACKTRACE")
-            // Tests leave nothing in the cache of whoever runs them.
-            .env("EQUILENS_CACHE", "")
             // Mesa's device selection layer complains on standard error without a desktop.
             .env("NODEVICE_SELECT", "1");
         for (name, value) in environment {
@@ -121,10 +119,12 @@ impl Place {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// The files, without the cache, in which compiled shaders may appear at any time.
     fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> = entries
             .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "cache")
             .collect();
         names.sort();
         names
