@@ -1,6 +1,6 @@
 // Folds an input gradient from the padded domain back onto the image: every pixel gets the sum of
 // the padded places that stand for it. With QUADS, rows are multiples of 4, those of the domain too,
-// and are read and written by vec4.
+// and are read and written by vec4; with TEXTURE, padded is read through a texture.
 //
 // params: extents of the padded domain (n c h w) and of the image (oc oh ow); origin is the radius.
 // padded: N C H+2r W+2p, where p is r, or with QUADS the next multiple of 4.
@@ -11,9 +11,38 @@
 #import lib/index
 #import lib/conv
 #import lib/folding
+#import lib/texels
 #import generated/chain
 
+#ifdef TEXTURE
+@group(0) @binding(1) var padded: texture_2d<f32>;
+
+fn padded_number(i: u32) -> f32 {
+    return textureLoad(padded, texel(i / 4u), 0)[i % 4u];
+}
+
+fn padded_numbers(i: u32) -> Number {
+#ifdef QUADS
+    return textureLoad(padded, texel(i / 4u), 0);
+#else
+    return padded_number(i);
+#endif
+}
+#else
 @group(0) @binding(1) var<storage, read> padded: array<Number>;
+
+fn padded_number(i: u32) -> f32 {
+#ifdef QUADS
+    return padded[i / 4u][i % 4u];
+#else
+    return padded[i];
+#endif
+}
+
+fn padded_numbers(i: u32) -> Number {
+    return padded[i / WIDTH];
+}
+#endif
 @group(0) @binding(2) var<storage, read_write> result: array<Number>;
 
 // The sum of the padded places that stand for one pixel; `plane` is its channel's first row.
@@ -26,11 +55,7 @@ fn folded(plane: u32, y: i32, x: i32, border: i32) -> f32 {
         let line = (plane + u32(row + radius)) * params.w;
         for (var column = first_alias(x, columns, radius); column < columns + radius; column = next_alias(column, x, columns, radius)) {
             let i = line + u32(column + border);
-#ifdef QUADS
-            total += padded[i / 4u][i % 4u];
-#else
-            total += padded[i];
-#endif
+            total += padded_number(i);
         }
     }
     return total;
@@ -57,7 +82,7 @@ fn main(
     var total = Number();
     if inner_row && x >= radius && x + i32(WIDTH) <= i32(params.ow) - radius {
         // Away from the border a pixel stands for itself alone.
-        total = padded[((plane + u32(y + radius)) * params.w + u32(x + border)) / WIDTH];
+        total = padded_numbers((plane + u32(y + radius)) * params.w + u32(x + border));
     } else {
 #ifdef QUADS
         total = vec4(

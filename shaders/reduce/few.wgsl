@@ -22,7 +22,7 @@ fn main(
     }
     let first = strided(unravel(output, params.kept), params.strides);
     // Two levels, so that no sum has more than 8 plus 8 roundings.
-    var total = source[first];
+    var total = element(first);
     var t = 1u;
     while t < params.terms {
         let end = min(t + 8u, params.terms);

@@ -36,7 +36,8 @@ pub struct Chain {
     pub stages: Vec<Stage>,
     /// Shapes of the operands.
     pub operands: Vec<Shape>,
-    /// Operands are read through textures, those that fit into one.
+    /// Operands are read through textures, those that fit into one, and so is what a kernel that
+    /// does little more than to run the chain reads itself.
     pub textures: bool,
 }
 

@@ -1,6 +1,7 @@
 //! Sums and maxima over axes, as trees: never one long f32 sum.
 
 use super::{Launch, Lowered, Slot};
+use crate::gpu::Texture;
 use crate::shader::{Variant, params};
 use crate::shape::Shape;
 
@@ -37,9 +38,14 @@ const CHUNK: usize = 64 * SERIAL;
 /// chunks costs more than they do.
 const ALONE: usize = 8;
 
-/// Reduces every axis in which `output` has extent 1.
-pub fn reduce(kind: Reduction, input: Shape, output: Shape) -> Lowered {
-    reduce_from(kind, input, output, Slot::Input(0))
+/// Reduces every axis in which `output` has extent 1. The input is read through a texture if
+/// `texture` and it fits into one.
+pub fn reduce(kind: Reduction, input: Shape, output: Shape, texture: bool) -> Lowered {
+    let source = match texture && Texture::holds(input.bytes()) {
+        true => Slot::Input(0).through_texture(),
+        false => Slot::Input(0),
+    };
+    reduce_from(kind, input, output, source)
 }
 
 /// [`reduce`] of what stands in `source`.
@@ -138,6 +144,7 @@ fn stage(
     let variant = Variant::new()
         .flag_if("MAXIMUM", kind == Reduction::Max)
         .flag_if("QUADS", quads)
+        .flag_if("TEXTURE", matches!(source, Slot::Texture(_)))
         .flag_if("LINEAR", linear);
     let result = if chunks == 1 {
         Slot::Output

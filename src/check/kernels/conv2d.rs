@@ -129,8 +129,9 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     for trial in trials[..3].iter().chain(&other_trials(capabilities)[..2]) {
         let images = |work: &Work| !matches!(work, Work::Weight(_));
         for (part, work) in trial.work().filter(|(_, work)| images(work)) {
-            let cases =
-                Padding::ALL.map(|padding| case(work, SHAPES[2], window(3, 1, padding), true));
+            let cases = Padding::ALL.into_iter().flat_map(|padding| {
+                [SHAPES[2], SHAPES[8]].map(|s| case(work, s, window(3, 1, padding), true))
+            });
             checks.push(Check::kernel(
                 format!("conv2d/{part}/{}/fused", trial.name),
                 cases,

@@ -22,7 +22,7 @@ mod winograd;
 
 use super::chain::Chain;
 use super::{Launch, Lowered, Slot};
-use crate::gpu::Trust;
+use crate::gpu::{Texture, Trust};
 use crate::shader::{Variant, params};
 use crate::shape::{Padding, Shape, Window};
 pub use algorithm::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
@@ -235,6 +235,11 @@ pub(in crate::kernels) fn transposed(
         ..direct
     };
     lower(&padded, lowered);
+    let texture = chain.textures && Texture::holds(domain.bytes());
+    let unfolded = match texture {
+        true => unfolded.through_texture(),
+        false => unfolded,
+    };
     let bindings = vec![("padded", unfolded), ("result", Slot::Output)];
     let outputs = x.elements() / if quads { 4 } else { 1 };
     let fold = Launch::new(
@@ -243,7 +248,15 @@ pub(in crate::kernels) fn transposed(
         with_operands(bindings, chain),
         outputs.div_ceil(64) as u64,
     )
-    .variant(chain.into_variant(window_variant(window).flag_if("QUADS", quads), x, quads))
+    .variant(
+        chain.into_variant(
+            window_variant(window)
+                .flag_if("QUADS", quads)
+                .flag_if("TEXTURE", texture),
+            x,
+            quads,
+        ),
+    )
     .work(0, domain.bytes() + x.bytes() + chain.bytes());
     lowered.launches.push(fold);
 }

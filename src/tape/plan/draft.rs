@@ -15,9 +15,6 @@ use std::collections::HashMap;
 /// Elements that a buffer offset must be a multiple of: WebGPU's 256 bytes.
 pub(super) const ALIGNMENT: usize = 64;
 
-/// Elements of a result from which on software adapters read a chain's operands through textures.
-const TEXTURES: usize = 1 << 14;
-
 /// Everything about a plan that needs no device.
 pub(super) struct Draft {
     pub nodes: Vec<Node>,
@@ -56,8 +53,7 @@ impl Draft {
             .collect();
         let mut tasks = fuse::tasks(&nodes, &outputs, &is_view);
         for task in &mut tasks {
-            // Worth the copy where many threads read.
-            let large = nodes[task.output].shape.elements() >= TEXTURES;
+            let large = nodes[task.output].shape.elements() >= lower::TEXTURES;
             task.chain.textures = choices.capabilities.software && large;
         }
         let live = fuse::live(&nodes, &outputs);

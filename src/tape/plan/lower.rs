@@ -16,6 +16,10 @@ use crate::kernels::{Family, Lowered, adam, elementwise, layout, matmul, random}
 use crate::shape::{ParallelBeam, Shape, Window};
 use std::sync::Arc;
 
+/// Elements from which on software adapters read a value through a texture: worth the copy where
+/// many threads read.
+pub(super) const TEXTURES: usize = 1 << 14;
+
 /// The dispatches of one task.
 pub(super) fn lower(
     task: &Task,
@@ -29,6 +33,8 @@ pub(super) fn lower(
     };
     let node = &nodes[root];
     let input = |k: usize| nodes[node.inputs[k]].shape;
+    let software = choices.capabilities.software;
+    let textures = |read: Shape| software && read.elements() >= TEXTURES;
     Ok(match &node.op {
         Op::Conv2d(window) => {
             let algorithm = choices.choose::<ImageAlgorithm>(&image_problem(
@@ -76,8 +82,8 @@ pub(super) fn lower(
             let algorithm = choices.choose::<SymmetricWeightAlgorithm>(&problem)?;
             symmetric_conv::weight_gradient(conv, x, dy, w, algorithm)
         }
-        Op::Sum => reduce::reduce(Reduction::Sum, input(0), output),
-        Op::Max => reduce::reduce(Reduction::Max, input(0), output),
+        Op::Sum => reduce::reduce(Reduction::Sum, input(0), output, textures(input(0))),
+        Op::Max => reduce::reduce(Reduction::Max, input(0), output, textures(input(0))),
         Op::Broadcast => layout::broadcast(input(0), output),
         Op::MatMul {
             transpose_a,
