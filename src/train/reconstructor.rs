@@ -9,8 +9,8 @@ use crate::nn::Parameters;
 use crate::operators::LinearOperator;
 use crate::tape::plan::Store;
 
-/// A trained network compiled for reconstruction. It is frozen to plain convolutions, so that no
-/// kernel basis is expanded any more.
+/// A trained network compiled for reconstruction, in the form in which it is the fastest
+/// ([`LearnedProximalGradient::deployed`](crate::models::LearnedProximalGradient::deployed)).
 pub struct Reconstructor {
     forward: Forward,
     parameters: usize,
