@@ -39,13 +39,9 @@ pub(super) struct Global {
         global = true,
         value_enum,
         value_name = "off|read|on|force",
-        hide_possible_values = true,
-        env = "EQUILENS_TUNE",
-        hide_env = true,
-        default_value = "read",
-        hide_default_value = true
+        hide_possible_values = true
     )]
-    tune: Mode,
+    tune: Option<Mode>,
     /// Results that do not depend on what was measured before: as --tune off, whatever --tune says
     #[arg(long, global = true)]
     deterministic: bool,
@@ -133,6 +129,18 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// What the environment variable `name` chooses, if it is set and not empty; `values` says what there
+/// is to choose from.
+fn choice<T: ValueEnum>(name: &str, values: &str) -> Result<Option<T>> {
+    let Some(value) = variable(name) else {
+        return Ok(None);
+    };
+    match T::from_str(&value, true) {
+        Ok(chosen) => Ok(Some(chosen)),
+        Err(_) => Err(Error::Config(format!("{name}={value}: {values}"))),
+    }
+}
+
 /// The global options resolved: what a command works with.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
@@ -150,14 +158,16 @@ impl Session {
     /// # Errors
     /// [`Error::Config`] that names a variable with an unknown value.
     pub fn new(global: Global) -> Result<Self> {
-        let backend = match (global.backend, variable("EQUILENS_BACKEND")) {
-            (Some(backend), _) => Some(backend),
-            (None, Some(name)) => Some(Backend::from_str(&name, true).map_err(|_| {
-                Error::Config(format!(
-                    "EQUILENS_BACKEND={name}: the backends are vulkan, metal, dx12 and gl"
-                ))
-            })?),
-            (None, None) => None,
+        let backend = match global.backend {
+            None => choice(
+                "EQUILENS_BACKEND",
+                "the backends are vulkan, metal, dx12 and gl",
+            )?,
+            given => given,
+        };
+        let tune = match global.tune {
+            None => choice("EQUILENS_TUNE", "the modes are off, read, on and force")?,
+            given => given,
         };
         Ok(Session {
             selection: Selection {
@@ -166,7 +176,7 @@ impl Session {
                 memory_limit: global.memory_limit.map(|Bytes(bytes)| bytes),
                 tuning: match global.deterministic {
                     true => Tuning::Off,
-                    false => global.tune.into(),
+                    false => tune.unwrap_or(Mode::Read).into(),
                 },
                 cache: files::cache_directory().filter(|_| !global.no_cache),
             },

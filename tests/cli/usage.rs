@@ -111,7 +111,11 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work() {
 #[test]
 fn empty_variables_count_as_unset_and_unknown_values_are_refused() {
     let place = Place::new();
-    let empty = [("EQUILENS_BACKEND", ""), ("EQUILENS_ADAPTER", "")];
+    let empty = [
+        ("EQUILENS_BACKEND", ""),
+        ("EQUILENS_ADAPTER", ""),
+        ("EQUILENS_TUNE", ""),
+    ];
     let output = place.run_with("devices", &empty);
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{message}");
@@ -120,6 +124,12 @@ fn empty_variables_count_as_unset_and_unknown_values_are_refused() {
         &[("EQUILENS_BACKEND", "vulcan")],
         2,
         &["EQUILENS_BACKEND=vulcan", "vulkan"],
+    );
+    place.refused_with(
+        "operator norm --problem problem.toml",
+        &[("EQUILENS_TUNE", "always")],
+        2,
+        &["EQUILENS_TUNE=always", "force"],
     );
 }
 

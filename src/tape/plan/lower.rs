@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Elements from which on software adapters read a value through a texture: worth the copy where
 /// many threads read.
-pub(super) const TEXTURES: usize = 1 << 14;
+pub(super) const TEXTURES: usize = 1 << 17;
 
 /// The dispatches of one task.
 pub(super) fn lower(
