@@ -17,48 +17,45 @@
 #ifdef TEXTURE
 @group(0) @binding(1) var padded: texture_2d<f32>;
 
-fn padded_number(i: u32) -> f32 {
-    return textureLoad(padded, texel(i / 4u), 0)[i % 4u];
-}
-
+// The numbers from element `i` on, a multiple of WIDTH.
 fn padded_numbers(i: u32) -> Number {
+    let quad = textureLoad(padded, texel(i / 4u), 0);
 #ifdef QUADS
-    return textureLoad(padded, texel(i / 4u), 0);
+    return quad;
 #else
-    return padded_number(i);
+    return quad[i % 4u];
 #endif
 }
 #else
 @group(0) @binding(1) var<storage, read> padded: array<Number>;
 
-fn padded_number(i: u32) -> f32 {
-#ifdef QUADS
-    return padded[i / 4u][i % 4u];
-#else
-    return padded[i];
-#endif
-}
-
+// The numbers from element `i` on, a multiple of WIDTH.
 fn padded_numbers(i: u32) -> Number {
     return padded[i / WIDTH];
 }
 #endif
 @group(0) @binding(2) var<storage, read_write> result: array<Number>;
 
-// The sum of the padded places that stand for one pixel; `plane` is its channel's first row.
-fn folded(plane: u32, y: i32, x: i32, border: i32) -> f32 {
-    let radius = params.origin;
-    let rows = i32(params.oh);
-    let columns = i32(params.ow);
-    var total = 0.0;
-    for (var row = first_alias(y, rows, radius); row < rows + radius; row = next_alias(row, y, rows, radius)) {
-        let line = (plane + u32(row + radius)) * params.w;
-        for (var column = first_alias(x, columns, radius); column < columns + radius; column = next_alias(column, x, columns, radius)) {
-            let i = line + u32(column + border);
-            total += padded_number(i);
-        }
+// What the numbers from place `column` on, of a row of `columns`, add to the pixels that they stand
+// for.
+fn standing(numbers: Number, column: i32, columns: i32, radius: i32) -> Number {
+#ifdef QUADS
+    if column >= 0 && column < columns {
+        return numbers;
     }
-    return total;
+    // Only a radius of the border counts.
+    let places = column + vec4(0, 1, 2, 3);
+    let counts = places >= vec4(-radius) & places < vec4(columns + radius);
+    let outside = select(vec4<f32>(), numbers, counts);
+#ifdef REPLICATE
+    let sum = dot(outside, vec4(1.0));
+    return select(vec4(0.0, 0.0, 0.0, sum), vec4(sum, 0.0, 0.0, 0.0), column < 0);
+#else
+    return outside;
+#endif
+#else
+    return numbers;
+#endif
 }
 
 @compute @workgroup_size(64)
@@ -74,26 +71,23 @@ fn main(
     }
     let at = unravel(i, vec4<u32>(params.n, params.oc, params.oh, params.ow));
     let radius = params.origin;
+    let rows = i32(params.oh);
+    let columns = i32(params.ow);
     let border = i32(params.w - params.ow) / 2;
     let y = i32(at.z);
     let x = i32(at.w);
-    let plane = (at.x * params.c + at.y) * params.h;
-    let inner_row = y >= radius && y < i32(params.oh) - radius;
+    let plane = i / params.ow / params.oh * params.h;
     var total = Number();
-    if inner_row && x >= radius && x + i32(WIDTH) <= i32(params.ow) - radius {
-        // Away from the border a pixel stands for itself alone.
-        total = padded_numbers((plane + u32(y + radius)) * params.w + u32(x + border));
-    } else {
-#ifdef QUADS
-        total = vec4(
-            folded(plane, y, x, border),
-            folded(plane, y, x + 1, border),
-            folded(plane, y, x + 2, border),
-            folded(plane, y, x + 3, border),
-        );
-#else
-        total = folded(plane, y, x, border);
-#endif
+    for (var row = first_alias(y, rows, radius); row < rows + radius; row = next_alias(row, y, 1, rows, radius)) {
+        let line = (plane + u32(row + radius)) * params.w;
+        for (
+            var column = first_alias(x, columns, border);
+            column < columns + border;
+            column = next_alias(column, x, i32(WIDTH), columns, border)
+        ) {
+            let numbers = padded_numbers(line + u32(column + border));
+            total += standing(numbers, column, columns, radius);
+        }
     }
     result[j] = chain(total, i, at);
 }

@@ -30,8 +30,8 @@ fn main(
     let at = unravel(i, vec4<u32>(params.n, params.c, params.h, params.w));
     let radius = -params.origin;
     var total = 0.0;
-    for (var row = first_alias(i32(at.z), i32(params.h), radius); row < i32(params.h) + radius; row = next_alias(row, i32(at.z), i32(params.h), radius)) {
-        for (var column = first_alias(i32(at.w), i32(params.w), radius); column < i32(params.w) + radius; column = next_alias(column, i32(at.w), i32(params.w), radius)) {
+    for (var row = first_alias(i32(at.z), i32(params.h), radius); row < i32(params.h) + radius; row = next_alias(row, i32(at.z), 1, i32(params.h), radius)) {
+        for (var column = first_alias(i32(at.w), i32(params.w), radius); column < i32(params.w) + radius; column = next_alias(column, i32(at.w), 1, i32(params.w), radius)) {
             for (var ky = 0u; ky < SIZE; ky++) {
                 // row = y S + ky - r
                 let y = row + radius - i32(ky);
