@@ -52,7 +52,7 @@ impl Gpu {
         let start = Instant::now();
         let module = shader::check(composed)?;
         let checked = start.elapsed();
-        let pipeline = Arc::new(self.build(&module, trust)?);
+        let pipeline = Arc::new(self.build(module, trust)?);
         log::debug!(
             "{path}: checked in {:.0} ms, compiled in {:.0} ms",
             1e3 * checked.as_secs_f64(),
@@ -114,10 +114,15 @@ impl Gpu {
         done
     }
 
-    fn build(&self, module: &shader::Module, trust: Trust) -> Result<Pipeline> {
-        let path = module.composed.path.as_str();
-        let entries: Vec<wgpu::BindGroupLayoutEntry> = module
-            .interface
+    fn build(&self, module: shader::Module, trust: Trust) -> Result<Pipeline> {
+        let shader::Module {
+            composed,
+            module,
+            interface,
+            ..
+        } = module;
+        let path = composed.path.as_str();
+        let entries: Vec<wgpu::BindGroupLayoutEntry> = interface
             .bindings
             .iter()
             .map(|b| wgpu::BindGroupLayoutEntry {
@@ -140,7 +145,8 @@ impl Gpu {
         });
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(path),
-            source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(&module.composed.text)),
+            // Not the text: to parse it once more takes as long as everything else but the driver.
+            source: wgpu::ShaderSource::Naga(Cow::Owned(module)),
         };
         let shader = match trust {
             Trust::Checked => device.create_shader_module(descriptor),
@@ -158,7 +164,7 @@ impl Gpu {
             label: Some(path),
             layout: Some(&pipeline_layout),
             module: &shader,
-            entry_point: Some(&module.interface.entry),
+            entry_point: Some(&interface.entry),
             compilation_options: wgpu::PipelineCompilationOptions {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
@@ -169,8 +175,8 @@ impl Gpu {
             None => Ok(Pipeline {
                 raw,
                 layout,
-                interface: module.interface.clone(),
-                hash: module.composed.hash,
+                interface,
+                hash: composed.hash,
             }),
             Some(e) => Err(Error::Shader(format!("{path} on {}: {e}", self.label()))),
         }
