@@ -3,10 +3,12 @@
 // subgroup can load its weights together. A turn of the loop takes TURN input channels and WEIGHTS
 // packed weights: one channel for a dense convolution, a field for a symmetric one, whose thread
 // accumulates in the Fourier domain of the group. With QUAD_ROWS, the image's rows are multiples of 4 and
-// read by vec4; with QUADS, the result's are and are written so. With TEXTURE, x and packed are
-// read through textures. With KERNELS, every entry of the batch has its own kernel.
+// read by vec4; with QUADS, the result's are and are written so. With TEXTURE, x and (but with
+// UNIFORM) packed are read through textures. With KERNELS, every entry of the batch has its own
+// kernel.
 //
-// params: extents; origin is the input row and column of the first tap of output 0.
+// params: extents; origin is the input row and column of the first tap of output 0. With UNIFORM, a
+// dispatch does BLOCKS blocks of output channels from the first on, whose weights are bound as uniform.
 // x: image, N C H W.
 // packed: kernel as conv/pack.wgsl leaves it, or for a symmetric convolution conv/change.wgsl; with
 // KERNELS, N of them.
@@ -20,6 +22,13 @@
 #import lib/image
 #import generated/chain
 
+#ifdef UNIFORM
+@group(0) @binding(2) var<uniform> packed: array<vec4<f32>, PACKED>;
+
+fn packed_quad(i: u32) -> vec4<f32> {
+    return packed[i];
+}
+#else
 #ifdef TEXTURE
 @group(0) @binding(2) var packed: texture_2d<f32>;
 
@@ -32,6 +41,7 @@ fn packed_quad(i: u32) -> vec4<f32> {
 fn packed_quad(i: u32) -> vec4<f32> {
     return packed[i];
 }
+#endif
 #endif
 @group(0) @binding(3) var<storage, read_write> result: array<Number>;
 
@@ -84,7 +94,11 @@ fn main(
     // Neighbouring lanes of a subgroup take neighbouring strips, however it lies in the workgroup.
     let lane = subgroup * SUBGROUP_LANES + sublane;
 #endif
+#ifdef UNIFORM
+    let blocks = min(BLOCKS, (params.oc + CHANNELS - 1u) / CHANNELS - params.first);
+#else
     let blocks = (params.oc + CHANNELS - 1u) / CHANNELS;
+#endif
     let across = (params.ow + 3u) / 4u;
     let bands = (params.oh + ROWS - 1u) / ROWS;
     let task = linear_workgroup(group, groups);
@@ -118,7 +132,7 @@ fn main(
         return;
     }
     for (var k = 0u; k < CHANNELS; k++) {
-        let o = block * CHANNELS + k;
+        let o = (params.first + block) * CHANNELS + k;
         if o >= params.oc {
             break;
         }

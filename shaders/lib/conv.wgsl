@@ -12,6 +12,8 @@ struct Params {
     oh: u32,
     ow: u32,
     origin: i32,
+    // The first block of output channels of the dispatch, where one does not do all.
+    first: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

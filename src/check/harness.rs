@@ -253,8 +253,8 @@ impl Buffers {
 
     fn get(&self, slot: &Slot) -> Result<&Guarded> {
         let found = match slot {
-            Slot::Texture(source) => return self.get(source),
-            Slot::Input(k) | Slot::Part { input: k, .. } => self.inputs.get(*k),
+            Slot::Texture(source) | Slot::Part { of: source, .. } => return self.get(source),
+            Slot::Input(k) => self.inputs.get(*k),
             Slot::Output => Some(&self.output),
             Slot::Scratch(k) => self.scratch.get(*k),
             Slot::Table(words) => (self.tables.iter())

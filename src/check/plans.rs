@@ -140,6 +140,7 @@ const SMALL: Forced = Forced {
         rows: 2,
         subgroup: None,
         texture: true,
+        uniform: true,
     })),
     weights: Some(WeightAlgorithm::Tiled(WeightTile::Columns {
         outputs: 2,
@@ -151,6 +152,7 @@ const SMALL: Forced = Forced {
         accumulators: 8,
         subgroup: None,
         texture: true,
+        uniform: false,
     })),
     symmetric_weights: Some(SymmetricWeightAlgorithm::Expanded(WeightAlgorithm::Tiled(
         WeightTile::Columns {

@@ -30,14 +30,14 @@ use std::sync::Arc;
 pub enum Slot {
     /// Input `i` of the operation.
     Input(usize),
-    /// A range of bytes of input `input`, for a uniform binding: it begins at a multiple of 256,
-    /// and its length is a multiple of 16.
+    /// A range of bytes of what lies in another slot, an input or scratch, for a uniform binding:
+    /// it begins at a multiple of 256, and its length is a multiple of 16.
     Part {
-        /// Of which input.
-        input: usize,
+        /// Of which slot.
+        of: Box<Slot>,
         /// Where it begins.
         offset: u64,
-        /// Its length, which may leave the input by less than 16.
+        /// Its length, which may leave an input by less than 16.
         bytes: u64,
     },
     /// Its output.
@@ -131,6 +131,11 @@ impl Lowered {
         fn mapped(slot: Slot, map: &impl Fn(Slot) -> Slot) -> Slot {
             match slot {
                 Slot::Texture(source) => Slot::Texture(Box::new(mapped(*source, map))),
+                Slot::Part { of, offset, bytes } => Slot::Part {
+                    of: Box::new(mapped(*of, map)),
+                    offset,
+                    bytes,
+                },
                 other => map(other),
             }
         }

@@ -193,7 +193,7 @@ impl Kernel<'_> {
             let source = match bound {
                 None => Slot::Input(0),
                 Some(bound) => Slot::Part {
-                    input: 0,
+                    of: Box::new(Slot::Input(0)),
                     offset: 4 * part.start as u64,
                     bytes: 4 * bound as u64,
                 },

@@ -250,13 +250,13 @@ impl<'a> Arena<'a> {
                 let (buffer, bytes) = self.inputs.get(*k).ok_or_else(missing)?;
                 (buffer, 0, *bytes)
             }
-            Slot::Part {
-                input,
-                offset,
-                bytes,
-            } => {
-                let (buffer, _) = self.inputs.get(*input).ok_or_else(missing)?;
-                (buffer, *offset, *bytes)
+            Slot::Part { of, offset, bytes } => {
+                let whole = self.place(of, lowered)?;
+                return Ok(Range {
+                    offset: whole.offset + offset,
+                    bytes: *bytes,
+                    ..whole
+                });
             }
             Slot::Output => (&self.output.0, 0, self.output.1),
             Slot::Scratch(k) => {

@@ -43,6 +43,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
             rows: 2,
             subgroup,
             texture,
+            uniform: false,
         };
         let weight = match subgroup {
             Some(lanes) => WeightTile::Lanes {
@@ -201,6 +202,9 @@ const SHAPES: [(Shape, usize); 9] = [
     (Shape::new(1, 2, 33, 12), 3),
 ];
 
+/// So many input channels that weights take several uniform bindings.
+const MANY: [(Shape, usize); 1] = [(Shape::new(1, 256, 3, 8), 9)];
+
 impl Trial {
     /// The work it is tried on, by the part of the check's name.
     fn work(&self) -> impl Iterator<Item = (&'static str, Work)> {
@@ -249,7 +253,7 @@ impl Work {
 }
 
 /// Blocks through workgroup memory, of which the small one makes many stages, patches and channel
-/// blocks, and for images Winograd's algorithm.
+/// blocks, and for images Winograd's algorithm and weights that are bound as uniform.
 fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
     let small = Block {
         channels: 16,
@@ -264,6 +268,7 @@ fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
         rows: 2,
         subgroup,
         texture: subgroup.is_some(),
+        uniform: false,
     };
     let weights = |name| match name {
         "block" | "block-other-kernels" => Some(WeightAlgorithm::Tiled(WeightTile::Block {
@@ -280,6 +285,12 @@ fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
         windows,
         shapes,
         paddings,
+    };
+    let uniform = |tile| {
+        ImageAlgorithm::Tiled(Tile {
+            uniform: true,
+            ..tile
+        })
     };
     let winograd = |outputs, product| ImageAlgorithm::Winograd(Winograd { outputs, product });
     let three = &[(3, 1)];
@@ -299,6 +310,14 @@ fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
             three,
             &SHAPES,
             all,
+        ),
+        trial("uniform", uniform(tile(None)), three, &SHAPES, all),
+        trial(
+            "uniform-shared",
+            uniform(tile(capabilities.subgroup)),
+            three,
+            &MANY,
+            &[Padding::Zero, Padding::Circular],
         ),
         trial(
             "block-other-kernels",
@@ -464,6 +483,7 @@ fn pack((outputs, inputs, size): (usize, usize, usize)) -> Case {
         rows: 2,
         subgroup: None,
         texture: false,
+        uniform: false,
     };
     let lowered = conv2d::forward(
         Shape::new(1, inputs, 8, 8),

@@ -47,12 +47,13 @@ const SHAPES: [([usize; 3], usize, usize); 5] = [
 
 pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     let lanes = capabilities.subgroup.filter(|s| (4..=64).contains(s));
-    let tile = |subgroup, texture| {
+    let tile = |subgroup, texture, uniform| {
         SymmetricAlgorithm::Fourier(SymmetricTile {
             channels: 8,
             accumulators: 16,
             subgroup,
             texture,
+            uniform,
         })
     };
     let walk = |lanes, texture| {
@@ -69,6 +70,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
             rows: 2,
             subgroup: None,
             texture: false,
+            uniform: false,
         })),
         SymmetricWeightAlgorithm::Expanded(WeightAlgorithm::Tiled(WeightTile::Columns {
             outputs: 2,
@@ -78,16 +80,20 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     );
     let mut trials: Vec<(&str, Pair)> = vec![
         ("expanded", expanded),
-        ("fourier", (tile(None, false), expanded.1)),
+        ("fourier", (tile(None, false, false), expanded.1)),
+        ("uniform", (tile(None, false, true), expanded.1)),
     ];
     if let Some(lanes) = lanes {
-        trials.push(("subgroup", (tile(Some(lanes), false), walk(lanes, false))));
+        trials.push((
+            "subgroup",
+            (tile(Some(lanes), false, false), walk(lanes, false)),
+        ));
         trials.push((
             "subgroup-texture",
-            (tile(Some(lanes), true), walk(lanes, true)),
+            (tile(Some(lanes), true, false), walk(lanes, true)),
         ));
     } else {
-        trials.push(("texture", (tile(None, true), expanded.1)));
+        trials.push(("texture", (tile(None, true, false), expanded.1)));
     }
     let mut checks = Vec::new();
     for (name, pair) in trials {

@@ -191,23 +191,29 @@ impl Family for ImageAlgorithm {
         if problem.transposed && problem.convolution.window.stride > 1 {
             return Vec::new();
         }
+        let default = Tile::default_for(capabilities);
         let Tile {
             subgroup, texture, ..
-        } = Tile::default_for(capabilities);
+        } = default;
         // The default's way in every size; the other ways in the sizes that promise most.
-        let others = [(subgroup, !texture), (None, texture), (None, !texture)];
-        let tiles = (TILES.iter().map(|&size| (size, (subgroup, texture))))
-            .chain(
-                others
-                    .iter()
-                    .flat_map(|&way| TILES[..4].iter().map(move |&size| (size, way))),
-            )
-            .map(|((channels, rows), (subgroup, texture))| Tile {
+        let all = |way: Tile, sizes: usize| {
+            TILES[..sizes].iter().map(move |&(channels, rows)| Tile {
                 channels,
                 rows,
-                subgroup,
-                texture,
-            });
+                ..way
+            })
+        };
+        let other = |subgroup, texture, uniform| Tile {
+            subgroup,
+            texture,
+            uniform,
+            ..default
+        };
+        let tiles = all(default, TILES.len())
+            .chain(all(other(subgroup, texture, !default.uniform), 4))
+            .chain(all(other(subgroup, !texture, false), 3))
+            .chain(all(other(None, texture, true), 2))
+            .chain(all(other(None, texture, false), 2));
         let readable = (problem.convolution.flops() <= SMALL).then_some(ImageAlgorithm::Readable);
         let window = problem.convolution.window;
         let blocks = (BLOCKS.into_iter())

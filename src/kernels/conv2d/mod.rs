@@ -49,6 +49,8 @@ params! {
         pub ow: u32,
         /// Input row of the first tap of output 0; its column too, where a kernel does not say.
         pub origin: i32,
+        /// The first block of output channels of the dispatch, where one does not do all.
+        pub first: u32,
     }
 }
 
@@ -77,6 +79,7 @@ impl ConvParams {
             oh: output.h() as u32,
             ow: output.w() as u32,
             origin,
+            first: 0,
         }
     }
 }

@@ -23,7 +23,16 @@ pub struct Tile {
     pub subgroup: Option<u32>,
     /// Pixels and weights are read through textures, if they fit into one.
     pub texture: bool,
+    /// Weights are bound as uniform instead, as many blocks of output channels to a dispatch as fit
+    /// into a binding; every lane reads all of them. Where a block does not fit, as without.
+    pub uniform: bool,
 }
+
+/// Bytes that WebGPU grants a uniform binding.
+const UNIFORM: u64 = 64 << 10;
+
+/// Multiples of bytes at which WebGPU lets uniform bindings begin.
+const ALIGNMENT: u64 = 256;
 
 /// Pixels of a thread in each row.
 pub(super) const PIXELS: u32 = 4;
@@ -45,7 +54,13 @@ impl Tile {
             rows,
             subgroup,
             texture: capabilities.software,
+            uniform: capabilities.software && subgroup.is_none(),
         }
+    }
+
+    /// Lanes that load weights for each other.
+    pub(in crate::kernels) fn weight_lanes(self) -> Option<u32> {
+        self.subgroup.filter(|_| !self.uniform)
     }
 
     /// The same number of accumulators for a convolution with `outputs` channels.
@@ -61,27 +76,33 @@ impl Tile {
         tile
     }
 
-    /// The dense convolution with the kernels that [`Kernel::pack`] made for `channels` of this tile.
-    pub(super) fn launch(self, dense: &Dense, packed: Slot) -> Launch {
+    /// Appends the dense convolution with the kernels that [`Kernel::pack`] made for `channels` of
+    /// this tile.
+    pub(super) fn lower_packed(self, dense: &Dense, packed: Slot, lowered: &mut Lowered) {
         let (window, outputs) = (dense.window, dense.output.c());
         let entries = if dense.kernels { dense.x.n() } else { 1 };
         let weights = outputs.next_multiple_of(self.channels as usize) * dense.x.c();
-        let bytes = 4 * (entries * weights * window.size * window.size) as u64;
+        let packed_bytes = 4 * (entries * weights * window.size * window.size) as u64;
+        let work = (dense.flops(), dense.bytes() + packed_bytes);
         let turn = Turn {
             tile: self,
             channels: self.channels.min(outputs as u32),
             window,
         };
-        self.launch_body(dense, (packed, bytes), |reader| turn.body(reader))
+        let body = |reader: &_| turn.body(reader);
+        self.lower_body(dense, (packed, packed_bytes), body, work, lowered);
     }
 
-    /// A convolution whose turns are `body`, with the packed weights and their bytes.
-    pub(in crate::kernels) fn launch_body(
+    /// Appends a convolution whose turns are `body`, with the packed weights, which lie in scratch
+    /// memory, and their bytes; `work` is its operations and bytes.
+    pub(in crate::kernels) fn lower_body(
         self,
         dense: &Dense,
         (packed, packed_bytes): (Slot, u64),
         body: impl FnOnce(&Reader) -> Body,
-    ) -> Launch {
+        work: (u64, u64),
+        lowered: &mut Lowered,
+    ) {
         let (x, output, window) = (dense.x, dense.output, dense.window);
         let bands = output.h().div_ceil(self.rows as usize);
         let strips = bands * output.w().div_ceil(PIXELS as usize);
@@ -90,14 +111,14 @@ impl Tile {
             true => output.n() * strips.div_ceil(lanes),
             false => (output.n() * strips).div_ceil(lanes),
         };
-        let groups = sets * output.c().div_ceil(self.channels as usize);
+        let blocks = output.c().div_ceil(self.channels as usize);
+        let share = Share::new(blocks, packed_bytes)
+            .filter(|_| self.uniform && !dense.kernels && matches!(packed, Slot::Scratch(_)));
         let texture = self.texture && Texture::holds(x.bytes()) && Texture::holds(packed_bytes);
-        let [source, packed] = [dense.source.clone(), packed].map(|slot| match texture {
+        let through = |slot: Slot, texture| match texture {
             true => slot.through_texture(),
             false => slot,
-        });
-        let result = dense.result.clone();
-        let bindings = vec![("x", source), ("packed", packed), ("result", result)];
+        };
         let quads = Chain::quads(output);
         let reader = Reader::new(self, window, dense.origin.column, x, output);
         let body = body(&reader);
@@ -113,20 +134,54 @@ impl Tile {
             .flag_if("TEXTURE", texture)
             .flag_if("KERNELS", dense.kernels)
             .flag_if("SUBGROUP", self.subgroup.is_some())
+            .flag_if("UNIFORM", share.is_some())
             .snippet("declare", self.declare(&reader))
             .snippet("accumulate", body.accumulate)
             .snippet("collect", body.collect + &self.collect());
-        let mut launch = Launch::new(
-            "conv/tiled.wgsl",
-            &ConvParams::new(x, output, dense.origin.row),
-            with_operands(bindings, dense.chain),
-            groups as u64,
-        )
-        .variant(dense.chain.into_variant(variant, output, quads));
-        // Strips and columns beyond the last are clamped to it for reading and skipped in
-        // writing; blocks beyond the last channel read packed zeros.
-        launch.trust = CLAMPED;
-        launch
+        let variant = match share {
+            Some(share) => (variant.constant("BLOCKS", share.blocks as u32))
+                .constant("PACKED", (share.bytes / 16) as u32),
+            None => variant,
+        };
+        let variant = dense.chain.into_variant(variant, output, quads);
+        let most = share.map_or(blocks, |share| share.blocks);
+        if let (Some(share), Slot::Scratch(k)) = (share, &packed) {
+            // The last dispatch binds as much as the others.
+            lowered.scratch[*k] = blocks.div_ceil(most) as u64 * share.bytes;
+        }
+        for first in (0..blocks).step_by(most) {
+            let count = most.min(blocks - first);
+            let weights = match share {
+                Some(Share { bytes, .. }) => Slot::Part {
+                    of: Box::new(packed.clone()),
+                    offset: (first / most) as u64 * bytes,
+                    bytes,
+                },
+                None => through(packed.clone(), texture),
+            };
+            let bindings = vec![
+                ("x", through(dense.source.clone(), texture)),
+                ("packed", weights),
+                ("result", dense.result.clone()),
+            ];
+            let params = ConvParams {
+                first: first as u32,
+                ..ConvParams::new(x, output, dense.origin.row)
+            };
+            let part = |whole: u64| whole / blocks as u64 * count as u64;
+            let mut launch = Launch::new(
+                "conv/tiled.wgsl",
+                &params,
+                with_operands(bindings, dense.chain),
+                (sets * count) as u64,
+            )
+            .variant(variant.clone())
+            .work(part(work.0), part(work.1));
+            // Strips and columns beyond the last are clamped to it for reading and skipped in
+            // writing; blocks beyond the last channel read packed zeros.
+            launch.trust = CLAMPED;
+            lowered.launches.push(launch);
+        }
     }
 
     /// Accumulators, and the places that the strip reads.
@@ -173,9 +228,7 @@ impl Method for Tile {
     fn lower(&self, dense: &Dense, kernel: &Kernel, lowered: &mut Lowered) {
         let tile = self.fitted(dense.output.c());
         let packed = kernel.pack(tile.channels, lowered);
-        let launch = tile.launch(dense, packed);
-        let bytes = dense.bytes() + kernel.shape.bytes();
-        lowered.launches.push(launch.work(dense.flops(), bytes));
+        tile.lower_packed(dense, packed, lowered);
     }
 }
 
@@ -187,7 +240,37 @@ impl std::fmt::Display for Tile {
         } else {
             ""
         })?;
-        f.write_str(if self.texture { " texture" } else { "" })
+        f.write_str(if self.texture { " texture" } else { "" })?;
+        f.write_str(if self.uniform { " uniform" } else { "" })
+    }
+}
+
+/// What each dispatch takes of weights that are bound as uniform.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Share {
+    /// Blocks of output channels.
+    blocks: usize,
+    /// Their bytes.
+    bytes: u64,
+}
+
+impl Share {
+    /// An even share of `blocks` blocks of together `bytes` bytes; `None` if no block fits, or if the
+    /// second share would begin where no binding may.
+    fn new(blocks: usize, bytes: u64) -> Option<Self> {
+        let block = bytes / blocks.max(1) as u64;
+        let fitting = (UNIFORM / block.max(1)) as usize;
+        if fitting == 0 {
+            return None;
+        }
+        // From as few dispatches as may be to one for each block.
+        (blocks.div_ceil(fitting)..=blocks)
+            .map(|dispatches| blocks.div_ceil(dispatches))
+            .map(|blocks| Share {
+                blocks,
+                bytes: blocks as u64 * block,
+            })
+            .find(|share| share.blocks >= blocks || share.bytes.is_multiple_of(ALIGNMENT))
     }
 }
 
@@ -209,7 +292,7 @@ impl Turn {
     fn body(&self, reader: &Reader) -> Body {
         let (size, stride) = (self.window.size as u32, self.window.stride as u32);
         let count = size * size * self.tile.channels;
-        let weights = Weights::new(count, self.tile.subgroup);
+        let weights = Weights::new(count, self.tile.weight_lanes());
         let mut text = String::new();
         weights.load(&mut text);
         reader.load("plane", "", &mut text);
@@ -246,6 +329,7 @@ mod tests {
             rows: 2,
             subgroup: Some(4),
             texture: false,
+            uniform: false,
         };
         for (size, stride) in [(3, 1), (5, 2), (1, 1)] {
             let window = Window {
@@ -284,10 +368,32 @@ mod tests {
             rows: 2,
             subgroup: None,
             texture: true,
+            uniform: false,
         };
         for (outputs, channels, rows) in [(17, 16, 2), (9, 16, 2), (6, 8, 4), (1, 4, 8)] {
             let fitted = tile.fitted(outputs);
             assert_eq!((fitted.channels, fitted.rows), (channels, rows));
         }
+    }
+
+    #[test]
+    fn shares_fit_into_a_binding_and_begin_where_one_may() {
+        // 96 to 96 channels by 16, 3x3: one block of 55,296 bytes to a dispatch.
+        let share = Share::new(6, 6 * 55_296).expect("a block fits");
+        assert_eq!(
+            share,
+            Share {
+                blocks: 1,
+                bytes: 55_296
+            }
+        );
+        // A field of C4, 24 inputs, by 6: three blocks of 20,736 bytes would fit.
+        let share = Share::new(4, 4 * 20_736).expect("a block fits");
+        assert_eq!((share.blocks, share.bytes), (2, 41_472));
+        // All of them, whatever their length.
+        assert_eq!(Share::new(3, 3 * 80).map(|s| s.blocks), Some(3));
+        // Two shares that begin nowhere; no block that fits.
+        assert_eq!(Share::new(5, 5 * 30_000), None);
+        assert_eq!(Share::new(1, UNIFORM + 16), None);
     }
 }

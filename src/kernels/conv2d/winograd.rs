@@ -104,10 +104,14 @@ impl Product {
         }
     }
 
-    fn launch(self, dense: &Dense, packed: Slot) -> Launch {
+    fn lower(self, dense: &Dense, packed: Slot, lowered: &mut Lowered) {
         match self {
-            Product::Tiled(tile) => tile.launch(dense, packed),
-            Product::Block(block) => block.launch(dense, packed),
+            Product::Tiled(tile) => tile.lower_packed(dense, packed, lowered),
+            Product::Block(block) => {
+                let launch = block.launch(dense, packed);
+                let bytes = dense.x.bytes() + dense.output.bytes();
+                lowered.launches.push(launch.work(dense.flops(), bytes));
+            }
         }
     }
 
@@ -171,14 +175,11 @@ impl Method for Winograd {
                 result: products.clone(),
                 kernels: true,
             };
-            lowered.launches.extend([
-                self.transform_input(dense, &params, transformed.clone(), texture),
-                product.launch(&dense_product, packed.clone()).work(
-                    dense_product.flops(),
-                    dense_product.x.bytes() + dense_product.output.bytes(),
-                ),
-                self.transform_output(dense, &params, products.clone()),
-            ]);
+            let input = self.transform_input(dense, &params, transformed.clone(), texture);
+            lowered.launches.push(input);
+            product.lower(&dense_product, packed.clone(), lowered);
+            let output = self.transform_output(dense, &params, products.clone());
+            lowered.launches.push(output);
         }
     }
 }

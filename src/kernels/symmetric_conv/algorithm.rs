@@ -148,12 +148,17 @@ impl Family for SymmetricAlgorithm {
             accumulators,
             ..default
         });
+        let others = tiles.map(|tile| SymmetricTile {
+            uniform: !default.uniform,
+            ..tile
+        });
+        let tiles = tiles.into_iter().chain(others.into_iter().take(3));
         let dense = ImageProblem {
             transposed: problem.transposed,
             convolution: problem.convolution.dense(),
         };
         let dense = ImageAlgorithm::default_for(capabilities, &dense);
-        (tiles.into_iter().map(SymmetricAlgorithm::Fourier))
+        (tiles.map(SymmetricAlgorithm::Fourier))
             .chain([SymmetricAlgorithm::Expanded(dense)])
             .collect()
     }

@@ -71,9 +71,8 @@ pub fn forward(
         kernels: false,
     };
     let body = |reader: &_| tile::body(&table, fields, tile, channels, reader);
-    let launch = tile.launch_body(&dense, (packed, packed_bytes), body);
-    let bytes = dense.bytes() + packed_bytes;
-    (lowered.launches).push(launch.work(flops(&table, w, output), bytes));
+    let work = (flops(&table, w, output), dense.bytes() + packed_bytes);
+    tile.lower_body(&dense, (packed, packed_bytes), body, work, &mut lowered);
     lowered
 }
 
@@ -111,9 +110,8 @@ pub fn input_gradient(
         &mut lowered,
         |dense, lowered| {
             let body = |reader: &_| tile::body(&table, fields, tile, channels, reader);
-            let launch = tile.launch_body(dense, (packed.clone(), packed_bytes), body);
-            let bytes = dense.bytes() + packed_bytes;
-            lowered.launches.push(launch.work(flops, bytes));
+            let work = (flops, dense.bytes() + packed_bytes);
+            tile.lower_body(dense, (packed.clone(), packed_bytes), body, work, lowered);
         },
     );
     lowered

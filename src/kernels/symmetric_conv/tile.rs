@@ -17,12 +17,16 @@ pub struct SymmetricTile {
     pub subgroup: Option<u32>,
     /// Pixels and weights are read through textures, if they fit into one.
     pub texture: bool,
+    /// Weights are bound as uniform, as [`Tile::uniform`] has it.
+    pub uniform: bool,
 }
 
 impl SymmetricTile {
     /// A sensible start for an adapter of this kind.
     pub fn default_for(capabilities: Capabilities) -> Self {
-        let Tile { subgroup, .. } = Tile::default_for(capabilities);
+        let Tile {
+            subgroup, uniform, ..
+        } = Tile::default_for(capabilities);
         let (channels, accumulators) = match capabilities.software {
             true => (24, 48),
             false => (8, 16),
@@ -32,6 +36,7 @@ impl SymmetricTile {
             accumulators,
             subgroup,
             texture: capabilities.software,
+            uniform,
         }
     }
 
@@ -51,6 +56,7 @@ impl SymmetricTile {
             rows,
             subgroup: self.subgroup,
             texture: self.texture,
+            uniform: self.uniform,
         };
         (fields as u32, tile)
     }
@@ -62,7 +68,8 @@ impl std::fmt::Display for SymmetricTile {
         if self.subgroup.is_some() {
             f.write_str(" subgroup")?;
         }
-        f.write_str(if self.texture { " texture" } else { "" })
+        f.write_str(if self.texture { " texture" } else { "" })?;
+        f.write_str(if self.uniform { " uniform" } else { "" })
     }
 }
 
@@ -80,7 +87,7 @@ pub(super) fn body(
     reader: &Reader,
 ) -> Body {
     let count = turn(table, fields);
-    let weights = Weights::new(count, tile.subgroup);
+    let weights = Weights::new(count, tile.weight_lanes());
     let mut text = String::new();
     weights.load(&mut text);
     for g in 0..channels {

@@ -186,16 +186,12 @@ impl Builder {
     fn bind(&mut self, task: usize, slot: &Slot) -> Result<Range> {
         let place = match slot {
             Slot::Input(k) => self.place(self.draft.tasks[task].inputs[*k])?,
-            Slot::Part {
-                input,
-                offset,
-                bytes,
-            } => {
-                let whole = self.place(self.draft.tasks[task].inputs[*input])?;
+            Slot::Part { of, offset, bytes } => {
+                let whole = self.bind(task, of)?;
                 return Ok(Range {
-                    buffer: whole.buffer.raw().clone(),
-                    offset: 4 * whole.offset as u64 + offset,
+                    offset: whole.offset + offset,
                     bytes: *bytes,
+                    ..whole
                 });
             }
             Slot::Output => self.place(self.draft.tasks[task].output)?,
