@@ -189,7 +189,8 @@ fn window(size: usize, stride: usize, padding: Padding) -> Window {
 
 /// Image N C H W and output channels: one pixel; an image smaller than the kernels; extents and
 /// channels one below, at and one above a tile of 4, 8 or 16; primes; 64 and 65 columns;
-/// an odd number of quads, so that every lane of a subgroup meets the border.
+/// an odd number of quads, so that every lane of a subgroup meets the border, in more bands of rows than
+/// a weight gradient has parts, and not a multiple of them.
 const SHAPES: [(Shape, usize); 9] = [
     (Shape::new(1, 1, 1, 1), 1),
     (Shape::new(2, 3, 2, 3), 7),
@@ -199,11 +200,12 @@ const SHAPES: [(Shape, usize); 9] = [
     (Shape::new(1, 17, 5, 16), 16),
     (Shape::new(1, 3, 4, 65), 5),
     (Shape::new(2, 2, 3, 64), 4),
-    (Shape::new(1, 2, 33, 12), 3),
+    (Shape::new(3, 2, 47, 12), 3),
 ];
 
-/// So many input channels that weights take several uniform bindings.
-const MANY: [(Shape, usize); 1] = [(Shape::new(1, 256, 3, 8), 9)];
+/// So many input channels that weights take several uniform bindings, on more strips than a
+/// workgroup has threads.
+const MANY: [(Shape, usize); 1] = [(Shape::new(1, 256, 24, 24), 9)];
 
 impl Trial {
     /// The work it is tried on, by the part of the check's name.

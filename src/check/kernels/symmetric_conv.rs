@@ -36,11 +36,12 @@ const LAYERS: [Layer; 8] = [
 ];
 
 /// Batch, rows and columns of the image, input and output fields: one pixel; odd extents; an even
-/// share and a remainder of fields and rows; more fields than lanes; a row that subgroups cut.
+/// share and a remainder of fields and rows, in more bands of rows than a weight gradient has parts;
+/// more fields than lanes; a row that subgroups cut.
 const SHAPES: [([usize; 3], usize, usize); 5] = [
     ([1, 1, 1], 1, 1),
     ([2, 5, 7], 2, 3),
-    ([1, 6, 8], 3, 2),
+    ([3, 45, 8], 3, 2),
     ([2, 9, 12], 9, 5),
     ([1, 3, 68], 2, 1),
 ];

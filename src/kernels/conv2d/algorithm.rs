@@ -150,6 +150,11 @@ const TILES: [(u32, u32); 8] = [
     (4, 2),
 ];
 
+/// Tiles that are tried besides for convolutions with at most [`FEW`] outputs, whose larger tiles make
+/// too few threads for a large adapter.
+const SMALL_TILES: [(u32, u32); 2] = [(8, 1), (4, 1)];
+const FEW: usize = 8;
+
 const fn block(channels: u32, columns: u32, rows: u32, pixels: u32, depth: u32) -> Block {
     Block {
         channels,
@@ -196,26 +201,33 @@ impl Family for ImageAlgorithm {
             subgroup, texture, ..
         } = default;
         // The default's way in every size; the other ways in the sizes that promise most.
-        let all = |way: Tile, sizes: usize| {
-            TILES[..sizes].iter().map(move |&(channels, rows)| Tile {
+        let all = |way: Tile, sizes: &'static [(u32, u32)]| {
+            sizes.iter().map(move |&(channels, rows)| Tile {
                 channels,
                 rows,
                 ..way
             })
         };
+        let convolution = &problem.convolution;
+        let outputs = match problem.transposed {
+            true => convolution.x.c(),
+            false => convolution.outputs,
+        };
+        let small: &'static [(u32, u32)] = if outputs <= FEW { &SMALL_TILES } else { &[] };
         let other = |subgroup, texture, uniform| Tile {
             subgroup,
             texture,
             uniform,
             ..default
         };
-        let tiles = all(default, TILES.len())
-            .chain(all(other(subgroup, texture, !default.uniform), 4))
-            .chain(all(other(subgroup, !texture, false), 3))
-            .chain(all(other(None, texture, true), 2))
-            .chain(all(other(None, texture, false), 2));
-        let readable = (problem.convolution.flops() <= SMALL).then_some(ImageAlgorithm::Readable);
-        let window = problem.convolution.window;
+        let tiles = all(default, &TILES)
+            .chain(all(default, small))
+            .chain(all(other(subgroup, texture, !default.uniform), &TILES[..4]))
+            .chain(all(other(subgroup, !texture, false), &TILES[..3]))
+            .chain(all(other(None, texture, true), &TILES[..2]))
+            .chain(all(other(None, texture, false), &TILES[..2]));
+        let readable = (convolution.flops() <= SMALL).then_some(ImageAlgorithm::Readable);
+        let window = convolution.window;
         let blocks = (BLOCKS.into_iter())
             .filter(|block| !capabilities.software && block.takes(window))
             .map(ImageAlgorithm::Block);
