@@ -5,7 +5,9 @@ use super::harness::{Noise, wide};
 use super::{Check, Measure};
 use crate::error::Result;
 use crate::group::{FieldKind, Group, KernelBasis, Representation, SymmetricConv};
-use crate::shape::{GridSymmetry, Padding, ParallelBeam, Shape, Window};
+use crate::shape::{
+    Fourier, FourierScale, FourierValues, GridSymmetry, Padding, ParallelBeam, Shape, Window,
+};
 use crate::tape::gradcheck::gradient_error;
 use crate::tape::reference::Feeds;
 use crate::tape::{Binary, Tape, Unary, Var};
@@ -369,6 +371,38 @@ fn graphs() -> Vec<(String, Record)> {
             }),
         );
     }
+    for (name, transform) in [
+        ("lines", Fourier::lines()),
+        ("planes", Fourier::planes().scaled(FourierScale::Sum)),
+        ("inverse", Fourier::planes().inverse()),
+        (
+            "from_real",
+            Fourier::planes().with_values(FourierValues::FromReal),
+        ),
+        (
+            "to_real",
+            Fourier::lines().with_values(FourierValues::ToReal),
+        ),
+    ] {
+        add(
+            format!("fourier/{name}"),
+            Box::new(move |g| {
+                let x = g.input(Shape::new(1, 2, 3, 4));
+                g.tape.fourier(x, transform)
+            }),
+        );
+    }
+    for conjugate in [false, true] {
+        // Each side is broadcast along axes of its own.
+        add(
+            format!("complex_mul/{}", u8::from(conjugate)),
+            Box::new(move |g| {
+                let a = g.input(Shape::new(2, 2, 2, 1));
+                let b = g.input(Shape::new(1, 6, 1, 3));
+                g.tape.complex_mul(a, b, conjugate)
+            }),
+        );
+    }
     add(
         "recomputed".into(),
         Box::new(move |g| {
@@ -422,7 +456,9 @@ mod tests {
             | Op::RayForward(_)
             | Op::RayAdjoint(_)
             | Op::RayBackproject(_)
-            | Op::RayBackprojectTranspose(_) => true,
+            | Op::RayBackprojectTranspose(_)
+            | Op::Fourier(_)
+            | Op::ComplexMul { .. } => true,
         }
     }
 
@@ -434,8 +470,8 @@ mod tests {
             let ops = graph.tape.nodes().iter().map(|n| &n.op);
             seen.extend(ops.filter(|op| has_rule(op)).map(Op::name));
         }
-        // 10 of one argument, 7 of two, 20 others.
-        assert_eq!(seen.len(), 37, "{seen:?}");
+        // 10 of one argument, 7 of two, 22 others.
+        assert_eq!(seen.len(), 39, "{seen:?}");
     }
 
     #[test]

@@ -9,9 +9,11 @@
 //! so that a transpose uses the same weights by construction.
 
 pub mod adam;
+pub mod complex;
 pub mod conv2d;
 pub mod elementwise;
 pub mod filter;
+pub mod fourier;
 pub mod layout;
 pub mod matmul;
 pub mod multiply_add;

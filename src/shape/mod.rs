@@ -7,15 +7,18 @@
 //! | --- | --- |
 //! | image batch | `N C H W` |
 //! | regular field of a group with `G` elements | channels `field * G + g` |
+//! | complex values | channels `2 c` (real part) and `2 c + 1` (imaginary part) |
 //! | sinogram | `N 1 views bins` |
 //! | convolution kernel | `out in rows columns` |
 //! | matrix | `1 1 rows columns` |
 //! | scalar | `1 1 1 1` |
 
+mod fourier;
 mod grid_symmetry;
 mod parallel_beam;
 mod window;
 
+pub use fourier::{Fourier, FourierAxes, FourierDirection, FourierScale, FourierValues};
 pub use grid_symmetry::GridSymmetry;
 pub use parallel_beam::{JosephView, ParallelBeam};
 pub use window::{Padding, Window};
@@ -80,6 +83,11 @@ impl Shape {
     pub const fn strides(self) -> [usize; 4] {
         let [_, c, h, w] = self.0;
         [c * h * w, h * w, w, 1]
+    }
+
+    /// These channels as pairs of real and imaginary part: half as many complex channels.
+    pub fn complex(self) -> Option<Shape> {
+        (self.c().is_multiple_of(2)).then(|| self.with(1, self.c() / 2))
     }
 
     /// The shape that two operands broadcast to: along each axis the extents are equal or one of

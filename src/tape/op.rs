@@ -4,7 +4,7 @@ use crate::group::SymmetricConv;
 pub use crate::kernels::adam::AdamConstants;
 pub use crate::kernels::random::Distribution;
 pub use crate::reference::elementwise::{Binary, Unary};
-use crate::shape::{GridSymmetry, ParallelBeam, Shape, Window};
+use crate::shape::{Fourier, GridSymmetry, ParallelBeam, Shape, Window};
 use std::sync::Arc;
 
 /// What a node computes. The inputs are in the node; shapes are those of [`crate::shape`].
@@ -80,6 +80,14 @@ pub enum Op {
     RayBackproject(Arc<ParallelBeam>),
     /// Its exact transpose.
     RayBackprojectTranspose(Arc<ParallelBeam>),
+    /// A discrete Fourier transform.
+    Fourier(Fourier),
+    /// The product of two complex values whose extents broadcast, channels as pairs: `a b`, or `a`
+    /// times the conjugate of `b`.
+    ComplexMul {
+        /// The second factor enters conjugated.
+        conjugate: bool,
+    },
     /// Counter-based random numbers: input 0 is a scalar holding the draw's number (an integer
     /// below 2^24), input 1 the means for Poisson.
     Random {
@@ -127,6 +135,8 @@ impl Op {
             Op::RayAdjoint(_) => "ray_adjoint",
             Op::RayBackproject(_) => "ray_backproject",
             Op::RayBackprojectTranspose(_) => "ray_backproject_transpose",
+            Op::Fourier(_) => "fourier",
+            Op::ComplexMul { .. } => "complex_mul",
             Op::Random { .. } => "random",
             Op::Adam(_) => "adam",
             Op::Assign => "assign",

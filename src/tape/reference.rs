@@ -7,7 +7,9 @@ use super::record::{Tape, Var};
 use crate::error::{Error, Result};
 use crate::group::SymmetricConv;
 use crate::reference::symmetric_conv::{self, Basis};
-use crate::reference::{adam, conv2d, layout, matmul, random, ray_transform, reduce};
+use crate::reference::{
+    adam, complex, conv2d, fourier, layout, matmul, random, ray_transform, reduce,
+};
 use crate::shape::Shape;
 use std::collections::HashMap;
 
@@ -118,6 +120,10 @@ fn value(nodes: &[Node], node: &Node, values: &[Vec<f64>], feeds: &mut Feeds) ->
         Op::RayBackproject(beam) => ray_transform::backproject(x(0), node.shape.n(), beam).value,
         Op::RayBackprojectTranspose(beam) => {
             ray_transform::backproject_transpose(x(0), node.shape.n(), beam).value
+        }
+        Op::Fourier(transform) => fourier::transform(x(0), shape(0), *transform).value,
+        Op::ComplexMul { conjugate } => {
+            complex::multiply(x(0), shape(0), x(1), shape(1), *conjugate).value
         }
         Op::Assign => {
             if let Op::State(name) = &nodes[node.inputs[0]].op {

@@ -295,6 +295,22 @@ impl Tape {
             Op::RayAdjoint(beam) => one(self.ray_forward(dy, beam)?),
             Op::RayBackproject(beam) => one(self.ray_backproject_transpose(dy, beam)?),
             Op::RayBackprojectTranspose(beam) => one(self.ray_backproject(dy, beam)?),
+            Op::Fourier(transform) => one(self.fourier(dy, transform.adjoint())?),
+            Op::ComplexMul { conjugate } => {
+                let (a, b) = (inputs[0], inputs[1]);
+                // Of a b: dy b* and dy a*. Of a b*: dy b, and the conjugate of dy a*, a dy*.
+                let da = wanted[0]
+                    .then(|| self.complex_mul(dy, b, !conjugate))
+                    .transpose()?;
+                let db = match (wanted[1], conjugate) {
+                    (false, _) => None,
+                    (true, false) => Some(self.complex_mul(dy, a, true)?),
+                    (true, true) => Some(self.complex_mul(a, dy, true)?),
+                };
+                let da = da.map(|g| self.complex_sum(g, a.shape())).transpose()?;
+                let db = db.map(|g| self.complex_sum(g, b.shape())).transpose()?;
+                Ok(vec![da, db])
+            }
             Op::Input(_) | Op::Constant(_) | Op::State(_) => Ok(Vec::new()),
             Op::Random { .. } | Op::Adam(_) | Op::Assign => {
                 Err(Error::NoGradient { op: op.name() })

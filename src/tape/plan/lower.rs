@@ -106,6 +106,12 @@ pub(super) fn lower(
         Op::RayBackprojectTranspose(beam) => {
             ray(RayMap::BackprojectTranspose, beam, output, choices)?
         }
+        Op::Fourier(_) | Op::ComplexMul { .. } => {
+            return Err(crate::error::Error::Device(format!(
+                "no kernel for {} yet",
+                node.op.name()
+            )));
+        }
         Op::Assign => layout::assign(output),
         Op::Random {
             distribution,

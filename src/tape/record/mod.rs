@@ -1,6 +1,7 @@
 //! Recording: one method for each operation, which checks its shapes. Here stand the tape itself,
 //! its leaves, random numbers, and updates of states.
 
+mod complex;
 mod elementwise;
 mod layout;
 mod operators;
