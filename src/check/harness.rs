@@ -95,6 +95,26 @@ pub fn close(twin: Twin, k: f64) -> Judge {
     })
 }
 
+/// `|found - value| <= bound |value|` in the Euclidean norm.
+pub fn close_in_norm(value: Vec<f64>, bound: f64) -> Judge {
+    Box::new(move |found| {
+        if value.len() != found.len() {
+            return Measure::failed(bound, format!("{} elements", found.len()));
+        }
+        let norm = |squares: f64| squares.sqrt();
+        let pairs = found.iter().zip(&value);
+        let error = norm(pairs.map(|(&f, v)| (f64::from(f) - v).powi(2)).sum());
+        let size = norm(value.iter().map(|v| v * v).sum());
+        let relative = if error == 0.0 { 0.0 } else { error / size };
+        Measure {
+            note: Some(format!(
+                "the error's norm is {error:e}, the result's {size:e}"
+            )),
+            ..Measure::new(relative, bound)
+        }
+    })
+}
+
 /// The numbers that a case runs on and what must come out.
 pub struct Problem {
     /// Values of [`Slot::Input`] 0, 1, ...

@@ -162,6 +162,7 @@ const SMALL: Forced = Forced {
         },
     ))),
     reading: None,
+    fourier: None,
 };
 
 /// Relative to the largest element of each output: some hundred f32 roundings, one after another.

@@ -1,6 +1,7 @@
 //! Kernel families: operations that several algorithms compute with the same result up to rounding.
 
 use super::conv2d::{ImageAlgorithm, WeightAlgorithm};
+use super::fourier::FourierAlgorithm;
 use super::ray_transform::Reading;
 use super::symmetric_conv::{SymmetricAlgorithm, SymmetricWeightAlgorithm};
 use super::{Capabilities, Lowered};
@@ -73,6 +74,8 @@ pub struct Forced {
     pub symmetric_weights: Option<SymmetricWeightAlgorithm>,
     /// For ray transforms.
     pub reading: Option<Reading>,
+    /// For Fourier transforms.
+    pub fourier: Option<FourierAlgorithm>,
 }
 
 /// `extent` rounded up to a power of two, less what keeps its remainder by 4: kernels read rows of

@@ -6,10 +6,12 @@
 
 pub mod adam;
 pub mod chain;
+pub mod complex;
 pub mod conv2d;
 mod dispatch;
 pub mod elementwise;
 mod family;
+pub mod fourier;
 pub mod layout;
 pub mod matmul;
 pub mod multiply_add;

@@ -7,13 +7,13 @@
 
 use super::{Twin, assert_len};
 use crate::shape::{Fourier, FourierDirection, FourierValues, Shape};
-use std::f64::consts::TAU;
+use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
 /// A complex number.
 pub type Complex = num_complex::Complex<f64>;
 
 /// `exp(2 pi i k / n)`, by the sine and cosine of at most an eighth of a turn: exact at the
-/// multiples of a quarter, and right to the last digit elsewhere.
+/// multiples of a quarter, symmetric at those of an eighth, and right to the last digit elsewhere.
 pub fn root(k: usize, n: usize) -> Complex {
     let k = k % n;
     // Eighths of a turn passed, and the rest in units of 1 / 8n.
@@ -21,6 +21,7 @@ pub fn root(k: usize, n: usize) -> Complex {
     let angle = |rest: usize| TAU * (rest as f64 / (8.0 * n as f64));
     let (sin, cos) = match eighth % 2 {
         0 => angle(rest).sin_cos(),
+        1 if rest == 0 => (FRAC_1_SQRT_2, FRAC_1_SQRT_2),
         // From the next multiple of a quarter backwards.
         _ => {
             let (sin, cos) = angle(n - rest).sin_cos();

@@ -5,6 +5,7 @@
 
 mod conv2d;
 mod elementwise;
+mod fourier;
 mod layout;
 mod linear;
 mod multiply_add;
@@ -25,6 +26,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     checks.extend(linear::checks());
     checks.extend(layout::checks());
     checks.extend(ray_transform::checks());
+    checks.extend(fourier::checks());
     checks.extend(random::checks());
     checks.extend(multiply_add::checks());
     checks
@@ -32,5 +34,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
 
 /// Every variant of the families that have many, those of [`checks`] again among them.
 pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
-    conv2d::variants(capabilities)
+    let mut checks = conv2d::variants(capabilities);
+    checks.extend(fourier::variants(capabilities));
+    checks
 }

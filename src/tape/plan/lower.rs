@@ -7,12 +7,13 @@ use super::join::Joins;
 use crate::error::Result;
 use crate::group::SymmetricConv;
 use crate::kernels::conv2d::{self, Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
+use crate::kernels::fourier::{FourierAlgorithm, FourierProblem};
 use crate::kernels::ray_transform::{RayMap, RayProblem, Reading};
 use crate::kernels::reduce::{self, Reduction};
 use crate::kernels::symmetric_conv::{
     self, SymmetricAlgorithm, SymmetricImageProblem, SymmetricProblem, SymmetricWeightAlgorithm,
 };
-use crate::kernels::{Family, Lowered, adam, elementwise, layout, matmul, random};
+use crate::kernels::{Family, Lowered, adam, complex, elementwise, layout, matmul, random};
 use crate::shape::{ParallelBeam, Shape, Window};
 use std::sync::Arc;
 
@@ -106,11 +107,17 @@ pub(super) fn lower(
         Op::RayBackprojectTranspose(beam) => {
             ray(RayMap::BackprojectTranspose, beam, output, choices)?
         }
-        Op::Fourier(_) | Op::ComplexMul { .. } => {
-            return Err(crate::error::Error::Device(format!(
-                "no kernel for {} yet",
-                node.op.name()
-            )));
+        Op::Fourier(transform) => {
+            let problem = FourierProblem {
+                shape: input(0),
+                transform: *transform,
+            };
+            choices
+                .choose::<FourierAlgorithm>(&problem)?
+                .lower(&problem)
+        }
+        Op::ComplexMul { conjugate } => {
+            complex::multiply(input(0), input(1), output, *conjugate, textures(output))
         }
         Op::Assign => layout::assign(output),
         Op::Random {
