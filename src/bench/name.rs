@@ -81,6 +81,13 @@ pub enum Benchmark {
         /// Bins, where they are not `ceil(sqrt(2) SIZE)`.
         bins: Option<usize>,
     },
+    /// `fft2/SIZE` or `fft2/ROWSxCOLUMNS`: the unitary Fourier transform of one complex plane.
+    Fourier {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        columns: usize,
+    },
     /// `step/ct/GROUP/WIDTH/SIZE`: one training step of learned proximal gradient, 8 blocks,
     /// 50 views, batch 1, optimiser included.
     Step(Network),
@@ -122,7 +129,7 @@ pub struct Network {
 
 /// The benchmarks that `bench` knows by itself: those that it runs unasked (together under a minute
 /// on two processor cores without a GPU), and the larger ones.
-const CATALOGUE: [(&str, bool); 33] = [
+const CATALOGUE: [(&str, bool); 36] = [
     ("conv3x3/forward/96-96/64", true),
     ("conv3x3/input_gradient/96-96/64", true),
     ("conv3x3/weight_gradient/96-96/64", true),
@@ -149,6 +156,9 @@ const CATALOGUE: [(&str, bool); 33] = [
     ("ray/adjoint/512-50", true),
     ("ray/forward/512-50-728", false),
     ("ray/adjoint/512-50-728", false),
+    ("fft2/320", true),
+    ("fft2/512", true),
+    ("fft2/210x96", false),
     ("step/ct/C1/32/64", true),
     ("step/ct/C4/32/64", true),
     ("step/ct/C1/96/128", false),
@@ -172,7 +182,7 @@ impl Benchmark {
         let found = Self::catalogue(|name, _| name.starts_with(prefix));
         if found.is_empty() {
             return Err(Error::Config(format!(
-                "no benchmark begins with '{prefix}': the families are conv3x3/, symmetric_conv/, ray/, step/ and infer/"
+                "no benchmark begins with '{prefix}': the families are conv3x3/, symmetric_conv/, ray/, fft2/, step/ and infer/"
             )));
         }
         Ok(found)
@@ -191,6 +201,7 @@ impl Benchmark {
             Benchmark::Convolution { .. } => "conv3x3",
             Benchmark::Symmetric { .. } => "symmetric_conv",
             Benchmark::Ray { .. } => "ray",
+            Benchmark::Fourier { .. } => "fft2",
             Benchmark::Step(_) => "step",
             Benchmark::Infer(_) => "infer",
         }
@@ -229,6 +240,10 @@ impl fmt::Display for Benchmark {
                 write!(f, "{family}/{direction}/{size}-{views}")?;
                 bins.map_or(Ok(()), |bins| write!(f, "-{bins}"))
             }
+            Benchmark::Fourier { rows, columns } if rows == columns => {
+                write!(f, "{family}/{rows}")
+            }
+            Benchmark::Fourier { rows, columns } => write!(f, "{family}/{rows}x{columns}"),
             Benchmark::Step(n) | Benchmark::Infer(n) => {
                 write!(f, "{family}/ct/{}/{}/{}", n.group, n.width, n.size)
             }
@@ -245,7 +260,7 @@ impl FromStr for Benchmark {
                 .min_by_key(|(known, _)| strsim::damerau_levenshtein(known, name))
                 .map_or("", |(known, _)| known);
             Error::Config(format!(
-                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS], step/ct/GROUP/WIDTH/SIZE and infer/ct/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 and up to 4096 views and bins"
+                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS], fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct/GROUP/WIDTH/SIZE and infer/ct/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 (fft2: 1 to 4096) and up to 4096 views and bins"
             ))
         })
     }
@@ -306,6 +321,18 @@ fn parse(name: &str) -> Option<Benchmark> {
                 bins,
             }
         }
+        ["fft2", extents] => {
+            let extent = |text: &str| number(text, 1..=4096);
+            let (rows, columns) = match extents.split_once('x') {
+                Some((rows, columns)) => (extent(rows)?, extent(columns)?),
+                None => (extent(extents)?, extent(extents)?),
+            };
+            // One spelling for each benchmark.
+            if rows == columns && extents.contains('x') {
+                return None;
+            }
+            Benchmark::Fourier { rows, columns }
+        }
         [family @ ("step" | "infer"), "ct", group, width, extent] => {
             let network = Network {
                 group: self::group(group)?,
@@ -356,7 +383,7 @@ mod tests {
         assert!(Benchmark::defaults().len() < CATALOGUE.len());
         assert_eq!(Benchmark::with_prefix("step/ct/C4").unwrap().len(), 2);
         assert!(matches!(
-            Benchmark::with_prefix("fft"),
+            Benchmark::with_prefix("dct"),
             Err(Error::Config(_))
         ));
     }
@@ -380,6 +407,10 @@ mod tests {
             "symmetric_conv/C3/forward/24-24/64",
             "symmetric_conv/C4/forward/257-24/64",
             "symmetric_conv/c4/forward/24-24/64",
+            "fft2/320x320",
+            "fft2/0x320",
+            "fft2/320/320",
+            "fft2/4097",
         ] {
             let error = name.parse::<Benchmark>().unwrap_err();
             assert!(matches!(error, Error::Config(_)), "{name}");

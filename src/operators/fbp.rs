@@ -2,8 +2,10 @@
 
 use super::{LinearOperator, RayTransform};
 use crate::error::{Error, Result};
+use crate::kernels::fourier::factors::convolution_size;
 use crate::reference::filter;
-use crate::shape::{ParallelBeam, Shape};
+use crate::reference::fourier::{self, Complex};
+use crate::shape::{Fourier, FourierDirection, ParallelBeam, Shape};
 use crate::tape::{Tape, Var};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -35,9 +37,6 @@ impl Filter {
     }
 }
 
-/// The filter is a matrix, `bins x bins`: this keeps it below 1 GiB.
-const MAX_BINS: usize = 16_384;
-
 /// Records the filtered back-projection of the sinograms `y` (N 1 views bins, metres times the
 /// image's unit): images N 1 H W in the image's unit, so that a disc comes back at its value.
 ///
@@ -48,7 +47,7 @@ const MAX_BINS: usize = 16_384;
 /// usual bright rim.
 ///
 /// # Errors
-/// [`Error::Shape`] if `y` does not fit; [`Error::Config`] if there are too many bins to filter.
+/// [`Error::Shape`] if `y` does not fit.
 pub fn fbp(tape: &mut Tape, y: Var, operator: &RayTransform, filter: Filter) -> Result<Var> {
     let beam = operator.geometry();
     let expected = operator.range().with(0, y.shape().n());
@@ -58,24 +57,49 @@ pub fn fbp(tape: &mut Tape, y: Var, operator: &RayTransform, filter: Filter) -> 
             format!("{} where the geometry has {expected}", y.shape()),
         ));
     }
-    let bins = beam.bins;
-    if bins > MAX_BINS {
-        return Err(Error::Config(format!(
-            "operator.detector_bins = {bins}: filtered back-projection takes at most {MAX_BINS}; merge neighbouring bins"
-        )));
-    }
-    let taps: Vec<f32> = (filter.taps(bins, beam.bin_width).into_iter())
-        .map(|t| t as f32)
-        .collect();
-    let toeplitz: Vec<f32> = (0..bins * bins)
-        .map(|i| taps[(i / bins).abs_diff(i % bins)])
-        .collect();
+    let filtered = filter_views(tape, y, &filter.taps(beam.bins, beam.bin_width))?;
     let weights: Vec<f32> = view_weights(beam).into_iter().map(|w| w as f32).collect();
-    let toeplitz = tape.constant(Shape::new(1, 1, bins, bins), toeplitz)?;
     let weights = tape.constant(Shape::new(1, 1, weights.len(), 1), weights)?;
-    let filtered = tape.matmul(y, toeplitz, false, false)?;
     let weighted = tape.mul(filtered, weights)?;
     tape.ray_backproject(weighted, operator.shared_geometry())
+}
+
+/// Records the convolution of every view of `y` (N 1 views bins) with a symmetric filter, zero
+/// outside the detector: `taps` holds its values at the offsets `0..bins`.
+///
+/// The twin is [`filter::filter_views`]. Here it is a product in the Fourier domain, of lines padded
+/// so that nothing wraps around. The filter is real, so two views are convolved as one complex line.
+///
+/// # Errors
+/// None in practice: the shapes follow from `y`.
+pub fn filter_views(tape: &mut Tape, y: Var, taps: &[f64]) -> Result<Var> {
+    let Shape([n, c, views, bins]) = y.shape();
+    let lines = n * c * views;
+    let even = lines.next_multiple_of(2);
+    let length = convolution_size(bins, 16);
+    let mut kernel = vec![Complex::default(); length];
+    for (k, &tap) in taps.iter().take(bins).enumerate() {
+        kernel[k] = tap.into();
+        kernel[(length - k) % length] = tap.into();
+    }
+    // Symmetric and real, as the taps are.
+    let spectrum = fourier::line(&kernel, FourierDirection::Forward);
+    let spectrum: Vec<f32> = spectrum.into_iter().map(|s| s.re as f32).collect();
+    let spectrum = tape.constant(Shape::vector(length), spectrum)?;
+    let lines_of = |length| Shape::new(1, 1, even, length);
+    let pairs = Shape::new(even / 2, 2, 1, length);
+    let y = tape.reshape(y, Shape::new(1, 1, lines, bins))?;
+    let y = tape.pad(y, 2, 0, even)?;
+    let y = tape.pad(y, 3, 0, length)?;
+    let y = tape.reshape(y, pairs)?;
+    let transform = Fourier::lines();
+    let y = tape.fourier(y, transform)?;
+    let y = tape.mul(y, spectrum)?;
+    let y = tape.fourier(y, transform.inverse())?;
+    let y = tape.reshape(y, lines_of(length))?;
+    let y = tape.slice(y, 3, 0, bins)?;
+    let y = tape.slice(y, 2, 0, lines)?;
+    tape.reshape(y, Shape::new(n, c, views, bins))
 }
 
 /// The weight of each view in the integral over the angles from 0 to pi, in radians: the angular

@@ -7,7 +7,7 @@ pub mod diagnostics;
 mod fbp;
 mod ray_transform;
 
-pub use fbp::{Filter, fbp, view_weights};
+pub use fbp::{Filter, fbp, filter_views, view_weights};
 pub use ray_transform::RayTransform;
 
 use crate::error::Result;
@@ -42,8 +42,7 @@ pub trait LinearOperator: Send + Sync {
     /// from. For the ray transform, filtered back-projection (Ram-Lak).
     ///
     /// # Errors
-    /// [`crate::error::Error::Shape`] if `y` does not fit; [`crate::error::Error::Config`] if the
-    /// operator is too large for it.
+    /// [`crate::error::Error::Shape`] if `y` does not fit.
     fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var>;
 
     /// Records the gradient `A^T (A x - y)` of the data term `E(x) = |A x - y|^2 / 2`.

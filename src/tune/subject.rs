@@ -131,8 +131,9 @@ mod tests {
     use super::*;
     use crate::kernels::Forced;
     use crate::kernels::conv2d::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
+    use crate::kernels::fourier::{FourierAlgorithm, FourierProblem};
     use crate::kernels::ray_transform::{RayMap, RayProblem, Reading};
-    use crate::shape::{Padding, ParallelBeam, Window};
+    use crate::shape::{Fourier, Padding, ParallelBeam, Window};
 
     fn lavapipe() -> Capabilities {
         Capabilities {
@@ -228,6 +229,12 @@ mod tests {
         let mut wide = image([4, 4], 9, false).convolution;
         wide.window.size = 7;
         check::<WeightAlgorithm>(&wide);
+        for shape in [Shape::new(3, 2, 37, 64), Shape::new(1, 4, 1, 1)] {
+            check::<FourierAlgorithm>(&FourierProblem {
+                shape,
+                transform: Fourier::planes().inverse(),
+            });
+        }
         let beam = ParallelBeam::equispaced([20, 20], 0.36, 7, 29);
         for map in [
             RayMap::Forward,

@@ -1,5 +1,5 @@
 """Times in PyTorch, float32, on the CPU: a 3x3 convolution and its gradients, the ray transform as a sparse
-matrix, and one training step of the learned proximal gradient network.
+matrix, the Fourier transform of a complex plane, and one training step of the learned proximal gradient network.
 
 The network is the one of `tests/golden/reference.py`, whose numbers the crate is tested against; a step is
 forward, backward and Adam, 8 blocks, 50 views, batch 1. The equivariant network expands its kernels from the
@@ -99,6 +99,9 @@ def prepare(name, arguments):
         return torch.no_grad()(work), fields
     if found := peer.ray_benchmark(name):
         return torch.no_grad()(ray(*found)), fields
+    if found := re.fullmatch(r"fft2/(\d+)(?:x(\d+))?", name):
+        x = torch.randn(int(found[1]), int(found[2] or found[1]), dtype=torch.complex64)
+        return torch.no_grad()(lambda: torch.fft.fft2(x, norm="ortho")), fields
     if found := re.fullmatch(r"step/ct/(C1|C2|C4)/(\d+)/(\d+)", name):
         work, more = step(found[1], int(found[2]), int(found[3]))
         return work, {**fields, **more}

@@ -3,12 +3,13 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `compared` | the comparison, and choosing part of a result |
-//! | `convolution`, `symmetric`, `ray` | one kernel each |
+//! | `convolution`, `symmetric`, `ray`, `fourier` | one kernel each |
 //! | `network` | training steps and reconstructions |
 //! | `variants` | the names under which a kernel can be asked for |
 
 mod compared;
 mod convolution;
+mod fourier;
 pub(super) mod network;
 mod ray;
 mod symmetric;
@@ -60,6 +61,9 @@ impl Case {
                 views,
                 bins,
             } => ray::ray(&store, direction, ray::beam(size, views, bins), options)?,
+            Benchmark::Fourier { rows, columns } => {
+                fourier::fourier(&store, [rows, columns], options)?
+            }
             Benchmark::Step(network) | Benchmark::Infer(network) => {
                 let settings = Settings::named(matches!(benchmark, Benchmark::Step(_)));
                 // The same kernels on few pixels: the twin of the whole would take minutes.

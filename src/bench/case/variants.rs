@@ -6,12 +6,13 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::group::{FieldKind, KernelBasis, Representation, SymmetricConv};
 use crate::kernels::conv2d::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
+use crate::kernels::fourier::{FourierAlgorithm, FourierProblem};
 use crate::kernels::ray_transform::{RayMap, RayProblem, Reading};
 use crate::kernels::symmetric_conv::{
     SymmetricAlgorithm, SymmetricImageProblem, SymmetricProblem, SymmetricWeightAlgorithm,
 };
 use crate::kernels::{Capabilities, Family, Forced};
-use crate::shape::Shape;
+use crate::shape::{Fourier, Shape};
 use crate::tape::plan::Options;
 use std::sync::Arc;
 
@@ -70,6 +71,18 @@ fn all(gpu: &Gpu, benchmark: Benchmark) -> Result<Variants> {
             of_family(capabilities, &problem, |reading: Reading| Forced {
                 reading: Some(reading),
                 ..Default::default()
+            })
+        }
+        Benchmark::Fourier { rows, columns } => {
+            let problem = FourierProblem {
+                shape: super::fourier::shape([rows, columns]),
+                transform: Fourier::planes(),
+            };
+            of_family(capabilities, &problem, |algorithm: FourierAlgorithm| {
+                Forced {
+                    fourier: Some(algorithm),
+                    ..Default::default()
+                }
             })
         }
         Benchmark::Step(_) | Benchmark::Infer(_) => Vec::new(),

@@ -148,7 +148,6 @@ impl Run<'_> {
             Work::FirstStep { name, filled } => self.first_step(spec, name, filled)?,
             Work::Memory { name, peer } => self.memory(spec, name, peer)?,
             Work::Demo => self.demo(spec)?,
-            Work::NotBuilt => spec.row().noted("not built"),
         };
         Ok(vec![row])
     }
