@@ -2,7 +2,7 @@
 
 use equilens::error::Error;
 use equilens::gpu::{Gpu, Selection};
-use equilens::operators::{Filter, LinearOperator, RayTransform, diagnostics, fbp};
+use equilens::operators::{Filter, RayTransform, diagnostics, fbp};
 use equilens::reference::ray_transform;
 use equilens::shape::{ParallelBeam, Shape};
 use equilens::solvers::{Cgls, Landweber, Progress, Tv};

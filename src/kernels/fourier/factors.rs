@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_cheapest_product_has_fewest_and_even_factors() {
-        let cost = |_: usize, factor: usize| 10.0 + factor as f64;
+        let cost = |_: usize, factor: usize| 100.0 + factor as f64;
         assert_eq!(cheapest(1, 32, &cost), Some(vec![]));
         let product = |n| cheapest(n, 32, &cost).map(|f| f.iter().product());
         for n in (1..2049).filter(|&n| is_smooth(n)) {
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(factors, [16, 20]);
         assert_eq!(cheapest(17, 16, &cost), None);
         assert_eq!(
-            cheapest(2 * 64, 32, &|_, f| if f == 2 { 0.5 } else { 1.0 }),
+            cheapest(2 * 64, 32, &|_, f| if f == 2 { 0.6 } else { 1.0 }),
             Some(vec![4, 32])
         );
     }
