@@ -112,7 +112,8 @@ impl Tape {
         self.push(Op::State(name.into()), &[], shape)
     }
 
-    /// A leaf with fixed values.
+    /// A leaf with fixed values. The same shared array again, in the same shape, is the same leaf:
+    /// operators record theirs with every application.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of values is not the number of elements.
@@ -123,6 +124,13 @@ impl Tape {
                 "constant",
                 format!("{} values for the shape {shape}", values.len()),
             ));
+        }
+        let same = |node: &Node| {
+            let shared = matches!(&node.op, Op::Constant(v) if Arc::ptr_eq(v, &values));
+            shared && node.shape == shape
+        };
+        if let Some(index) = self.nodes.iter().position(same) {
+            return Ok(self.var(index));
         }
         Ok(self.push(Op::Constant(values), &[], shape))
     }
@@ -250,5 +258,21 @@ impl Tape {
             &[theta, m, v, gradient, rates],
             theta.shape,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_array_is_one_leaf() {
+        let mut tape = Tape::new();
+        let shared: Arc<[f32]> = vec![1.0; 6].into();
+        let mut constant = |shape, values: Arc<[f32]>| tape.constant(shape, values).expect("fits");
+        let first = constant(Shape::vector(6), shared.clone());
+        assert_eq!(constant(Shape::vector(6), shared.clone()), first);
+        assert_ne!(constant(Shape::new(1, 1, 2, 3), shared), first);
+        assert_ne!(constant(Shape::vector(6), vec![1.0; 6].into()), first);
     }
 }
