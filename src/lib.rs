@@ -20,9 +20,11 @@
 //! | [`tape`] | recording, gradients, plans |
 //! | [`operators`], [`nn`] | forward operators with exact adjoints; layers |
 //! | [`losses`], [`solvers`], [`models`], [`metrics`] | what is minimised, classical methods, networks, scores |
-//! | [`data`], [`problems`] | files, pictures, phantoms; operator + noise |
+//! | [`data`] | files, pictures, phantoms, masks and coils |
+//! | [`problems`] | operator + noise |
 //! | [`train`] | training, checkpoints, run directories |
-//! | [`experiments`], [`report`], [`check`], [`bench`](mod@bench) | the demo; pages and plots; verification; measurement |
+//! | [`report`], [`check`], [`bench`](mod@bench) | pages and plots; verification; measurement |
+//! | [`experiments`] | the demo, the figures of the papers |
 //! | [`cli`] | the command line |
 //!
 //! # From a problem to a reconstruction

@@ -75,6 +75,24 @@ impl Image {
         pixels.fold(start, |(low, high), &v| (low.min(v), high.max(v)))
     }
 
+    /// The image in the middle of a canvas of `[rows, columns]`: zeros around it, and what does not
+    /// fit cut off. Where the margins cannot be equal, the pixel `(rows / 2, columns / 2)` stays the
+    /// middle one.
+    pub fn on_canvas(&self, size: [usize; 2]) -> Image {
+        let shift = |from: usize, to: usize| (from / 2) as isize - (to / 2) as isize;
+        let (down, right) = (shift(self.rows, size[0]), shift(self.columns, size[1]));
+        Image::from_fn(size, |r, c| {
+            let (r, c) = (r as isize + down, c as isize + right);
+            let inside =
+                (0..self.rows as isize).contains(&r) && (0..self.columns as isize).contains(&c);
+            if inside {
+                self.at(r as usize, c as usize)
+            } else {
+                0.0
+            }
+        })
+    }
+
     /// The image of half the size whose pixels are the means of 2x2 blocks. Simulating at the
     /// larger size and reconstructing at the smaller one avoids inverting the very forward model
     /// that made the data.
@@ -213,6 +231,27 @@ mod tests {
             }
         }
         assert!(inside > 700 && outside > 100, "{inside} {outside}");
+    }
+
+    #[test]
+    fn a_canvas_keeps_the_middle_pixel() {
+        for (from, to) in [
+            ([3, 4], [7, 8]),
+            ([4, 3], [5, 5]),
+            ([6, 5], [3, 2]),
+            ([2, 5], [4, 3]),
+        ] {
+            let image = counted(from[0], from[1]);
+            let canvas = image.on_canvas(to);
+            assert_eq!(canvas.size(), to);
+            let middle = image.at(from[0] / 2, from[1] / 2);
+            assert_eq!(canvas.at(to[0] / 2, to[1] / 2), middle);
+            let kept = (0..2)
+                .map(|axis| from[axis].min(to[axis]))
+                .product::<usize>();
+            let nonzero = canvas.pixels.iter().filter(|&&v| v != 0.0).count();
+            assert_eq!(nonzero, kept, "{from:?} {to:?}");
+        }
     }
 
     #[test]

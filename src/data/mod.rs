@@ -8,6 +8,7 @@
 //! | [`png`] | grey and colour PNG |
 //! | [`panel`] | labelled images side by side, error maps |
 //! | [`assets`] | the real images that the program carries |
+//! | [`mask`], [`coils`], [`phase`] | sampling patterns of k-space, coil sensitivities, smooth phases |
 //! | [`phantom`] | analytic phantoms and their line integrals |
 //! | [`random`] | seeded streams that are the same on every platform |
 //!
@@ -15,11 +16,14 @@
 
 pub mod array;
 pub mod assets;
+pub mod coils;
 mod font;
 pub mod image;
+pub mod mask;
 pub mod npy;
 pub mod panel;
 pub mod phantom;
+pub mod phase;
 pub mod png;
 pub mod random;
 
