@@ -1,13 +1,24 @@
 //! Image quality: PSNR, SSIM and normalised mean squared error.
 //!
-//! All take real `f32` images and compute in `f64`; a complex image is compared by its magnitude,
-//! which the caller forms. The peak is always taken from the reference, never from the
+//! All take real `f32` images and compute in `f64`; a complex image is compared by its
+//! [`magnitude`], as published. The peak is always taken from the reference, never from the
 //! reconstruction, and SSIM agrees with scikit-image's `structural_similarity` at its defaults.
 
 use crate::error::{Error, Result};
+use std::borrow::Cow;
 
 /// Edge of SSIM's square window, in pixels.
 pub const SSIM_WINDOW: usize = 7;
+
+/// The magnitude of a complex image, its two channels one after another; any image of another
+/// number of channels as it is.
+pub fn magnitude(image: &[f32], channels: usize) -> Cow<'_, [f32]> {
+    if channels != 2 {
+        return image.into();
+    }
+    let (re, im) = image.split_at(image.len() / 2);
+    re.iter().zip(im).map(|(re, im)| re.hypot(*im)).collect()
+}
 
 /// Peak signal-to-noise ratio in decibels with the maximum of `reference` as the peak:
 /// `10 log10(peak^2 / MSE)`. Infinite for equal images.
@@ -232,6 +243,12 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn complex_images_are_compared_by_their_magnitude() {
+        assert_eq!(*magnitude(&[3.0, 0.0, 4.0, -2.0], 2), [5.0, 2.0]);
+        assert_eq!(*magnitude(&[3.0, -4.0], 1), [3.0, -4.0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::group::Group;
 use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig, Start};
 use crate::nn::{BasisKind, Parameters};
-use crate::operators::{LinearOperator, RayTransform};
+use crate::operators::{FourierSampling, LinearOperator, RayTransform};
 use crate::reference::layout::grid_symmetry;
 use crate::shape::{GridSymmetry, Padding, ParallelBeam, Shape};
 use crate::tape::{Tape, Var};
@@ -52,20 +52,25 @@ pub(super) fn checks() -> Vec<Check> {
             setting.measure(|y| setting.on_device(context, y))
         }));
     }
-    for (group, start, path) in [
-        (Group::cyclic(4), Start::Zero, "ct"),
-        (Group::dihedral(4), Start::Zero, "ct"),
+    for (group, domain, path) in [
+        (Group::cyclic(4), Domain::Sinogram(Start::Zero), "ct"),
+        (Group::dihedral(4), Domain::Sinogram(Start::Zero), "ct"),
         (
             Group::cyclic(4),
-            Start::PseudoInverse,
+            Domain::Sinogram(Start::PseudoInverse),
             "ct/residual-from-fbp",
+        ),
+        (Group::cyclic(4), Domain::KSpace(Start::Zero), "mri"),
+        (
+            Group::dihedral(4),
+            Domain::KSpace(Start::PseudoInverse),
+            "mri/residual-from-zero-filled",
         ),
     ] {
         let name = format!("equivariance/{group}/{path}").to_lowercase();
         checks.push(Check::new(name, move |context| {
             let (basis, padding) = (BasisKind::Complete, Padding::Replicate);
-            let setting =
-                Setting::new(group, basis, padding, Domain::Sinogram(start), context.seed)?;
+            let setting = Setting::new(group, basis, padding, domain, context.seed)?;
             setting.measure(|y| setting.on_device(context, y))
         }));
     }
@@ -80,6 +85,18 @@ enum Domain {
     /// Sinograms with views on [0, pi) in a multiple of four, which the group permutes; from a
     /// pseudo-inverse on, blocks are residual.
     Sinogram(Start),
+    /// Centred k-space of 13 x 13 pixels with a mask that the group leaves as it is: there the
+    /// transform of a moved image is the moved transform.
+    KSpace(Start),
+}
+
+/// A mask of 13 x 13 entries that rotations and mirrors of the square leave as it is.
+fn symmetric_mask() -> Vec<bool> {
+    let measured = |i: usize| {
+        let (r, c) = ((i / 13).abs_diff(6), (i % 13).abs_diff(6));
+        r.max(c) < 3 || (r + c) % 3 == 0
+    };
+    (0..169).map(measured).collect()
 }
 
 /// The operator that sees the image itself.
@@ -104,6 +121,10 @@ impl LinearOperator for Identity {
 
     fn adjoint(&self, _: &mut Tape, y: Var) -> Result<Var> {
         Ok(y)
+    }
+
+    fn pseudo_inverse_name(&self) -> &'static str {
+        "identity"
     }
 
     fn pseudo_inverse(&self, _: &mut Tape, y: Var) -> Result<Var> {
@@ -139,10 +160,14 @@ impl Setting {
                 12,
                 19,
             ))),
+            Domain::KSpace(_) => {
+                Box::new(FourierSampling::new([13, 13], &symmetric_mask())?.centred())
+            }
         };
         let (norm, start) = match domain {
             Domain::Image(_) => (1.0, Start::Zero),
             Domain::Sinogram(start) => (0.3, start),
+            Domain::KSpace(start) => (1.0, start),
         };
         let config = LearnedProximalGradientConfig {
             group,
@@ -154,7 +179,7 @@ impl Setting {
             residual: start == Start::PseudoInverse,
             ..Default::default()
         };
-        let model = LearnedProximalGradient::new(&config, 1, norm)?;
+        let model = LearnedProximalGradient::new(&config, operator.domain().c(), norm)?;
         let mut noise = Noise::new(seed, "equivariance");
         let mut tape = Tape::new();
         let (_, bound) = model.parameters().bind(&mut tape)?;
@@ -206,7 +231,7 @@ impl Setting {
     /// The measurement of the moved image.
     fn moved(&self, symmetry: GridSymmetry) -> Vec<f32> {
         match self.domain {
-            Domain::Image(_) => {
+            Domain::Image(_) | Domain::KSpace(_) => {
                 let moved = grid_symmetry(&wide(&self.y), self.measurement, symmetry);
                 moved.into_iter().map(|v| v as f32).collect()
             }
@@ -263,6 +288,8 @@ mod tests {
             Domain::Image(8),
             Domain::Sinogram(Start::Zero),
             Domain::Sinogram(Start::PseudoInverse),
+            Domain::KSpace(Start::Zero),
+            Domain::KSpace(Start::PseudoInverse),
         ] {
             for group in [Group::cyclic(4), Group::dihedral(4)] {
                 let symmetric = setting(group, domain);

@@ -1,13 +1,14 @@
-//! Forward operators: adjointness, the dense matrix, the norm.
+//! Forward operators: adjointness, the dense matrix, the gradient of the data term, the norm.
 
 use super::harness::{Noise, wide};
 use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
-use crate::operators::{LinearOperator, RayTransform, diagnostics};
+use crate::operators::{FourierSampling, LinearOperator, RayTransform, diagnostics};
 use crate::reference::ray_transform::matrix;
 use crate::shape::ParallelBeam;
 use crate::tape::Tape;
 use crate::tape::plan::{Options, Plan};
+use std::f64::consts::TAU;
 use std::rc::Rc;
 
 /// An operator and its dense matrix in f64, written down independently of it: rows are
@@ -22,13 +23,73 @@ type Make = fn() -> Entry;
 
 /// Every operator: one line each.
 fn operators() -> Vec<(&'static str, Make)> {
-    vec![("ray_transform", || {
-        let beam = ParallelBeam::equispaced([37, 37], 0.36, 23, 59);
-        Entry {
-            matrix: matrix(&beam),
-            operator: Box::new(RayTransform::new(beam)),
+    vec![
+        ("ray_transform", || {
+            let beam = ParallelBeam::equispaced([37, 37], 0.36, 23, 59);
+            Entry {
+                matrix: matrix(&beam),
+                operator: Box::new(RayTransform::new(beam)),
+            }
+        }),
+        ("fourier", || fourier([14, 9], 1, false)),
+        ("fourier/centred", || fourier([9, 14], 1, true)),
+        ("fourier/coils", || fourier([10, 13], 3, false)),
+        ("fourier/coils-centred", || fourier([11, 7], 2, true)),
+    ]
+}
+
+/// A sampled Fourier transform with random maps (one coil: none), and its definition written out.
+fn fourier(size: [usize; 2], coils: usize, centred: bool) -> Entry {
+    let [rows, columns] = size;
+    let plane = rows * columns;
+    let measured: Vec<bool> = (0..plane).map(|i| i % 5 < 3 || i < columns).collect();
+    let maps = match coils {
+        1 => [vec![1.0; plane], vec![0.0; plane]].concat(),
+        _ => Noise::new(7, "maps").signed(coils * 2 * plane),
+    };
+    let make = || {
+        let operator = FourierSampling::new(size, &measured)?;
+        let operator = match coils {
+            1 => operator,
+            _ => operator.with_coils(&maps)?,
+        };
+        Ok::<_, crate::error::Error>(if centred {
+            operator.centred()
+        } else {
+            operator
+        })
+    };
+    let operator = make().expect("valid sizes");
+    // k-space (k, l) of a unit pixel (r, c): the map there times a phase, over the square root.
+    let origin = |n: usize| if centred { (n / 2) as f64 } else { 0.0 };
+    let scale = 1.0 / (plane as f64).sqrt();
+    let mut matrix = vec![0.0; coils * 2 * plane * 2 * plane];
+    for coil in 0..coils {
+        for entry in (0..plane).filter(|&i| measured[i]) {
+            for pixel in 0..plane {
+                let turns = |at: usize, x: usize, n: usize| {
+                    (at as f64 - origin(n)) * (x as f64 - origin(n)) / n as f64
+                };
+                let turns = turns(entry / columns, pixel / columns, rows)
+                    + turns(entry % columns, pixel % columns, columns);
+                let (sin, cos) = (-TAU * turns).sin_cos();
+                let map = |part: usize| f64::from(maps[(2 * coil + part) * plane + pixel]);
+                let re = scale * (map(0) * cos - map(1) * sin);
+                let im = scale * (map(0) * sin + map(1) * cos);
+                // A complex number as the matrix ((re, -im), (im, re)).
+                for (row, parts) in [[re, -im], [im, re]].into_iter().enumerate() {
+                    for (column, value) in parts.into_iter().enumerate() {
+                        let row = (2 * coil + row) * plane + entry;
+                        matrix[row * 2 * plane + column * plane + pixel] = value;
+                    }
+                }
+            }
         }
-    })]
+    }
+    Entry {
+        operator: Box::new(operator),
+        matrix,
+    }
 }
 
 pub(super) fn checks() -> Vec<Check> {
@@ -44,6 +105,7 @@ pub(super) fn checks() -> Vec<Check> {
         checks.push(row("adjointness", adjointness));
         checks.push(row("matrix", |c, e| against_matrix(c, e, false)));
         checks.push(row("matrix-transposed", |c, e| against_matrix(c, e, true)));
+        checks.push(row("gradient", gradient));
         checks.push(row("norm", norm));
     }
     checks
@@ -74,6 +136,30 @@ fn against_matrix(context: &Context, entry: &Entry, transposed: bool) -> Result<
     let expected = product(&entry.matrix, &wide(&x), domain.elements(), transposed);
     Ok(Measure::new(
         relative_error(&plan.read(output)?, &expected),
+        1e-5,
+    ))
+}
+
+/// The tape's gradient of `|A x - y|^2 / 2` and the operator's own.
+fn gradient(context: &Context, entry: &Entry) -> Result<Measure> {
+    let mut noise = Noise::new(context.seed, "gradient");
+    let mut tape = Tape::new();
+    let x = tape.input("x", entry.operator.domain());
+    let y = tape.input("y", entry.operator.range());
+    let ax = entry.operator.forward(&mut tape, x)?;
+    let residual = tape.sub(ax, y)?;
+    let square = tape.mul(residual, residual)?;
+    let sum = tape.sum_all(square)?;
+    let loss = tape.scale(sum, 0.5);
+    let of_loss = tape.gradients(loss, &[x])?[0];
+    let own = entry.operator.gradient(&mut tape, x, y)?;
+    let options = Options::default();
+    let plan = Plan::compile(&tape, &[of_loss, own], &context.store(), options)?;
+    let [values, data] = [x, y].map(|v| noise.signed(v.shape().elements()));
+    plan.run(&[("x", &values), ("y", &data)])?;
+    let expected = wide(&plan.read(own)?);
+    Ok(Measure::new(
+        relative_error(&plan.read(of_loss)?, &expected),
         1e-5,
     ))
 }

@@ -4,6 +4,7 @@ use super::stacks::Stack;
 use crate::data::{Image, png};
 use crate::error::Result;
 use crate::files;
+use crate::metrics;
 use std::path::Path;
 
 /// The items of `stack` as images, complex ones by their magnitude.
@@ -12,15 +13,9 @@ use std::path::Path;
 /// None for a stack that was read.
 pub(super) fn images(stack: &Stack) -> Result<Vec<Image>> {
     let item = stack.item();
-    let (size, plane) = ([item.h(), item.w()], item.h() * item.w());
-    let magnitude = |values: &[f32]| -> Vec<f32> {
-        match values.split_at(plane) {
-            (real, []) => real.to_vec(),
-            (re, im) => re.iter().zip(im).map(|(re, im)| re.hypot(*im)).collect(),
-        }
-    };
+    let size = [item.h(), item.w()];
     (stack.values.chunks_exact(item.elements()))
-        .map(|values| Image::new(size, magnitude(values)))
+        .map(|values| Image::new(size, metrics::magnitude(values, item.c()).into_owned()))
         .collect()
 }
 

@@ -5,9 +5,11 @@
 
 pub mod diagnostics;
 mod fbp;
+mod fourier_sampling;
 mod ray_transform;
 
 pub use fbp::{Filter, fbp, filter_views, view_weights};
+pub use fourier_sampling::FourierSampling;
 pub use ray_transform::RayTransform;
 
 use crate::error::Result;
@@ -39,11 +41,23 @@ pub trait LinearOperator: Send + Sync {
     fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var>;
 
     /// Records a cheap approximate inverse `A^+ y`, linear in `y`: what a reconstruction may start
-    /// from. For the ray transform, filtered back-projection (Ram-Lak).
+    /// from. For the ray transform, filtered back-projection (Ram-Lak); for k-space, zero filling.
     ///
     /// # Errors
     /// [`crate::error::Error::Shape`] if `y` does not fit.
     fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var>;
+
+    /// What the pseudo-inverse is called in tables and files: `fbp`, `zero-filled`.
+    fn pseudo_inverse_name(&self) -> &'static str;
+
+    /// Records `y` with zeros where nothing is measured, so that a measurement's noise does not
+    /// appear there.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Shape`] if `y` does not fit.
+    fn restrict(&self, _tape: &mut Tape, y: Var) -> Result<Var> {
+        Ok(y)
+    }
 
     /// Records the gradient `A^T (A x - y)` of the data term `E(x) = |A x - y|^2 / 2`.
     ///

@@ -55,4 +55,8 @@ impl LinearOperator for RayTransform {
     fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         fbp(tape, y, self, Filter::RamLak)
     }
+
+    fn pseudo_inverse_name(&self) -> &'static str {
+        "fbp"
+    }
 }

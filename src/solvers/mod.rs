@@ -1,6 +1,7 @@
 //! Classical reconstruction, recorded on the tape and run on the device.
 //!
-//! Filtered back-projection ([`Fbp`]) is one pass. The iterative methods ([`Tv`], [`Cgls`],
+//! Filtered back-projection ([`Fbp`]) and zero filling ([`pseudo_inverse`]) are one pass. The
+//! iterative methods ([`Tv`], [`Cgls`],
 //! [`Landweber`]) keep their iterates in states: one plan of a few iterations is replayed, and nothing
 //! is read back but two numbers per image when progress is measured.
 //!
@@ -8,11 +9,11 @@
 //! same for every geometry and unit of the measurement. Images of a batch do not influence each
 //! other, except that all go on until the last of them has converged.
 
-mod fbp;
+mod direct;
 mod least_squares;
 mod tv;
 
-pub use fbp::Fbp;
+pub use direct::{Fbp, pseudo_inverse, root_sum_of_squares};
 pub use least_squares::{Cgls, Landweber};
 pub use tv::Tv;
 

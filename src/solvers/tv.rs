@@ -57,6 +57,14 @@ const DIFFERENCES: f32 = 0.01;
 const TAU: f32 = 0.99 / (DATA + 8.0 * DIFFERENCES);
 
 impl Tv {
+    /// The default for images of this shape: real ones are not negative, complex ones are free.
+    pub fn for_images(image: Shape) -> Self {
+        Tv {
+            nonnegative: image.c() == 1,
+            ..Tv::default()
+        }
+    }
+
     /// Solves for the `n` measurements `y` (N times the operator's range).
     ///
     /// # Errors

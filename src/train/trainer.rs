@@ -456,7 +456,7 @@ fn score(data: &Dataset, images: &[f32], loss: Option<&LossConfig>) -> Result<Sc
             let squares = squares.map(|(&t, &u)| (f64::from(u) - f64::from(t)).powi(2));
             sum.loss += 0.5 * squares.sum::<f64>() / one as f64;
         }
-        let [truth, image] = [truth, image].map(|x| magnitude(x, data.image().c()));
+        let [truth, image] = [truth, image].map(|x| metrics::magnitude(x, data.image().c()));
         sum.psnr += metrics::psnr(&truth, &image)?;
     }
     let n = data.count() as f64;
@@ -464,15 +464,6 @@ fn score(data: &Dataset, images: &[f32], loss: Option<&LossConfig>) -> Result<Sc
         loss: sum.loss / n,
         psnr: sum.psnr / n,
     })
-}
-
-/// The magnitude of a complex image (two channels); any other image as it is.
-fn magnitude(image: &[f32], channels: usize) -> std::borrow::Cow<'_, [f32]> {
-    if channels != 2 {
-        return image.into();
-    }
-    let (re, im) = image.split_at(image.len() / 2);
-    re.iter().zip(im).map(|(re, im)| re.hypot(*im)).collect()
 }
 
 #[cfg(test)]
