@@ -110,6 +110,15 @@ impl Error {
         }
     }
 
+    /// The same error with the name of the configuration file in front of a message about one of
+    /// its keys.
+    pub fn in_config(self, path: &Path) -> Self {
+        match self {
+            Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
+            other => other,
+        }
+    }
+
     /// The process exit code that the command line documents for this cause.
     ///
     /// 2 wrong usage or configuration, 3 no usable adapter, 4 bad input data, 5 out of memory,

@@ -71,7 +71,9 @@ fn defaults_are_the_papers_and_are_written_out() {
     }
     // What is written out is read back to the same problem.
     assert_eq!(parse(&text).expect("valid"), problem.config);
-    let OperatorConfig::RayTransform(ray) = &problem.config.operator;
+    let OperatorConfig::RayTransform(ray) = &problem.config.operator else {
+        panic!("{:?}", problem.config);
+    };
     let width = ray.detector_width.expect("written out");
     assert!((width - std::f64::consts::SQRT_2 * 0.36 / 725.0).abs() < 1e-15);
 }
@@ -82,7 +84,9 @@ fn rectangles_angles_and_offsets_are_understood() {
         "image_size = [30, 40]\nangles = [0, 45.0, 90]\nfield_of_view = 0.4\ndetector_offset = 0.01",
     ))
     .expect("valid");
-    let OperatorConfig::RayTransform(ray) = &config.operator;
+    let OperatorConfig::RayTransform(ray) = &config.operator else {
+        panic!("{config:?}");
+    };
     assert_eq!(ray.image_size, ImageSize::Rectangle([30, 40]));
     let beam = ray.geometry(1).expect("valid");
     // The diagonal is 50 pixels of 1 cm.

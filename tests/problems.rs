@@ -22,7 +22,12 @@ fn ray(rows: usize, columns: usize, views: usize) -> RayTransformConfig {
 
 fn problem(operator: RayTransformConfig, noise: NoiseConfig) -> Problem {
     let operator = OperatorConfig::RayTransform(operator);
-    Problem::new(&ProblemConfig { operator, noise }).expect("valid")
+    let config = ProblemConfig {
+        operator,
+        noise,
+        phase: None,
+    };
+    Problem::new(&config).expect("valid")
 }
 
 /// A smooth positive image.

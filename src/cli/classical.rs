@@ -1,12 +1,13 @@
 //! `equilens classical`.
 
 use super::global::Session;
-use super::problem::{ProblemFile, ray_transform};
+use super::problem::{ProblemFile, fourier, ray_transform};
 use super::stacks::{Stack, about_file};
 use super::{outputs, pictures};
 use crate::error::Result;
 use crate::operators::Filter;
 use crate::problems::Problem;
+use crate::shape::Shape;
 use crate::solvers::{self, Cgls, Landweber, Progress, Solution, Tv};
 use crate::tape::plan::Store;
 use clap::{Args, Subcommand, ValueEnum};
@@ -20,7 +21,9 @@ use std::process::ExitCode;
 Examples:
   equilens classical fbp --problem ct.toml --input y.npy --out fbp.npy --filter hann
   equilens classical tv --problem ct.toml --input y.npy --out tv.npy --weight 2e-3 --png pictures
-  equilens classical cgls --problem ct.toml --input y.npy --out cgls.npy --iterations 12")]
+  equilens classical cgls --problem ct.toml --input y.npy --out cgls.npy --iterations 12
+  equilens classical zero-filled --problem mri.toml --input k.npy --out zero.npy
+  equilens classical cg-sense --problem mri.toml --input k.npy --out sense.npy --weight 1e-2")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     method: Method,
@@ -30,9 +33,14 @@ pub(super) struct Arguments {
 enum Method {
     /// Filtered back-projection
     Fbp(Fbp),
+    /// K-space with zeros where it was not measured, coils combined by their maps
+    ZeroFilled(Files),
+    /// The root of the sum of the squared magnitudes of the coils' zero-filled images: no maps
+    RootSumOfSquares(Files),
     /// Total variation by primal-dual hybrid gradients
     Tv(Regularised),
-    /// Conjugate gradients for least squares
+    /// Conjugate gradients for least squares; for several coils, CG-SENSE
+    #[command(visible_alias = "cg-sense")]
     Cgls(Regularised),
     /// Projected gradient descent for least squares
     Landweber(Plain),
@@ -106,6 +114,7 @@ impl Method {
     fn files(&self) -> &Files {
         match self {
             Method::Fbp(fbp) => &fbp.files,
+            Method::ZeroFilled(files) | Method::RootSumOfSquares(files) => files,
             Method::Tv(regularised) | Method::Cgls(regularised) => &regularised.plain.files,
             Method::Landweber(plain) => &plain.files,
         }
@@ -114,6 +123,8 @@ impl Method {
     fn name(&self) -> &'static str {
         match self {
             Method::Fbp(_) => "fbp",
+            Method::ZeroFilled(_) => "zero-filled",
+            Method::RootSumOfSquares(_) => "root-sum-of-squares",
             Method::Tv(_) => "tv",
             Method::Cgls(_) => "cgls",
             Method::Landweber(_) => "landweber",
@@ -129,8 +140,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     if let Some(directory) = &files.png {
         outputs::check_directory(directory)?;
     }
-    let range = problem.operator.range();
-    let measurements = Stack::read_exact(&files.input, range, "measurements")?;
+    let measurements = Stack::measurements(&files.input, problem.operator.range())?;
     let store = Store::new(&session.gpu()?);
     let bar = session.console.bar(iterations(method) as u64, "iterations");
     let solved = solve(method, &problem, &store, &measurements, &mut |progress| {
@@ -143,7 +153,13 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     bar.finish_and_clear();
     let (images, last) = about_file(solved, &files.input)?;
     store.gpu().check_fault()?;
-    let images = measurements.with_items(images, problem.operator.domain());
+    let domain = problem.operator.domain();
+    let item = match method {
+        // Magnitudes.
+        Method::RootSumOfSquares(_) => domain.with(1, 1),
+        _ => domain,
+    };
+    let images = measurements.with_items(images, item);
     images.write(&files.out)?;
     if let Some(directory) = &files.png {
         pictures::write(directory, &images)?;
@@ -177,15 +193,15 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
 /// Iterations at most.
 fn iterations(method: &Method) -> usize {
     match method {
-        Method::Fbp(_) => 0,
-        Method::Tv(r) => tv(r).iterations,
+        Method::Fbp(_) | Method::ZeroFilled(_) | Method::RootSumOfSquares(_) => 0,
+        Method::Tv(r) => tv(r, Shape::SCALAR).iterations,
         Method::Cgls(r) => cgls(r).iterations,
-        Method::Landweber(plain) => landweber(plain).iterations,
+        Method::Landweber(plain) => landweber(plain, Shape::SCALAR).iterations,
     }
 }
 
-fn tv(given: &Regularised) -> Tv {
-    let default = Tv::default();
+fn tv(given: &Regularised, image: Shape) -> Tv {
+    let default = Tv::for_images(image);
     Tv {
         weight: given.weight.unwrap_or(default.weight),
         iterations: given.plain.iterations.unwrap_or(default.iterations),
@@ -203,8 +219,8 @@ fn cgls(given: &Regularised) -> Cgls {
     }
 }
 
-fn landweber(given: &Plain) -> Landweber {
-    let default = Landweber::default();
+fn landweber(given: &Plain, image: Shape) -> Landweber {
+    let default = Landweber::for_images(image);
     Landweber {
         iterations: given.iterations.unwrap_or(default.iterations),
         tolerance: given.tolerance.unwrap_or(default.tolerance),
@@ -221,6 +237,7 @@ fn solve(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Vec<f32>, Option<Progress>)> {
     let operator = problem.operator.as_ref();
+    let image = operator.domain();
     let (y, n) = (measurements.values.as_slice(), measurements.count());
     let iterated = |solution: Solution| {
         let last = solution.history.last().copied();
@@ -232,12 +249,21 @@ fn solve(
                 filter: given.filter.into(),
                 ..solvers::Fbp::default()
             };
-            (fbp.solve(&ray_transform(problem)?, store, y, n)?, None)
+            let operator = ray_transform(problem, "fbp")?;
+            (fbp.solve(&operator, store, y, n)?, None)
         }
-        Method::Tv(given) => iterated(tv(given).solve(operator, store, y, n, progress)?),
+        Method::ZeroFilled(_) => {
+            let operator = fourier(problem, "zero-filled")?;
+            (solvers::pseudo_inverse(&operator, store, y, n)?, None)
+        }
+        Method::RootSumOfSquares(_) => {
+            let operator = fourier(problem, "root-sum-of-squares")?;
+            (solvers::root_sum_of_squares(&operator, store, y, n)?, None)
+        }
+        Method::Tv(given) => iterated(tv(given, image).solve(operator, store, y, n, progress)?),
         Method::Cgls(given) => iterated(cgls(given).solve(operator, store, y, n, progress)?),
         Method::Landweber(given) => {
-            iterated(landweber(given).solve(operator, store, y, n, progress)?)
+            iterated(landweber(given, image).solve(operator, store, y, n, progress)?)
         }
     })
 }

@@ -2,26 +2,30 @@
 
 use super::global::Session;
 use super::interrupt;
+use super::watch::Watch;
 use crate::error::Result;
 use crate::experiments::Method;
-use crate::experiments::demo::{self, DemoOptions, Event};
-use clap::Args;
-use indicatif::ProgressBar;
+use crate::experiments::demo::{self, DemoOptions, Scan};
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Train and compare reconstructions of low-dose CT on the built-in images, in a few minutes
+/// Train and compare reconstructions of CT or MRI on the built-in images, in a few minutes
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   equilens demo
   equilens demo --slices 3
+  equilens demo --problem mri --out mri-demo
   equilens demo --size 128 --steps 2000 --width 48 --blocks 8    (on a GPU)
 
-Compares FBP, TV, an ordinary and two equivariant learned proximal gradient networks on test slices
-of another patient, upright and turned by random angles. --out gets pictures, metrics.json and
-report.html.")]
+Compares FBP (for MRI, zero filling), TV, an ordinary and two equivariant learned proximal gradient
+networks on test slices of another patient, upright and turned by random angles. --out gets pictures,
+metrics.json and report.html.")]
 pub(super) struct Arguments {
+    /// How the images are measured: low-dose CT, or MRI with a fifth of k-space
+    #[arg(long, value_enum, default_value = "ct")]
+    problem: Choice,
     /// Directory for pictures, metrics.json and report.html
     #[arg(long, value_name = "DIR", default_value = "equilens-demo")]
     out: PathBuf,
@@ -42,8 +46,21 @@ pub(super) struct Arguments {
     blocks: usize,
 }
 
+/// A scan as typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Choice {
+    /// Low-dose CT of chests
+    Ct,
+    /// MRI of heads
+    Mri,
+}
+
 pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
     let options = DemoOptions {
+        scan: match arguments.problem {
+            Choice::Ct => Scan::Ct,
+            Choice::Mri => Scan::Mri,
+        },
         out: arguments.out.clone(),
         slices: arguments.slices,
         size: arguments.size,
@@ -54,28 +71,8 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     };
     let gpu = session.gpu()?;
     let console = session.console;
-    let mut bar = ProgressBar::hidden();
-    let mut training = String::new();
-    let mut observer = |event: Event| match event {
-        Event::Line(text) => {
-            bar.finish_and_clear();
-            console.remark(&text);
-        }
-        Event::Training {
-            name,
-            step,
-            steps,
-            loss,
-            seconds_left,
-        } => {
-            if training != name {
-                bar = console.bar(steps, "steps");
-                training.clone_from(&name);
-            }
-            bar.set_position(step);
-            bar.set_message(format!("{name}: loss {loss:.2e}, {seconds_left:.0} s left"));
-        }
-    };
+    let mut watch = Watch::new(console);
+    let mut observer = |event| watch.show(event);
     let result = demo::run(&gpu, &options, interrupt::watch(), &mut observer)?;
     gpu.check_fault()?;
     console.result(&result, || {

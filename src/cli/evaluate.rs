@@ -1,7 +1,6 @@
 //! `equilens evaluate`.
 
 use super::global::Session;
-use super::problem::ray_transform;
 use super::reconstruct::Choice;
 use super::stacks::{Stack, about_file};
 use super::{outputs, pictures};
@@ -10,18 +9,16 @@ use crate::error::Result;
 use crate::experiments::{self, Method, Summary};
 use crate::files;
 use crate::gpu::Gpu;
-use crate::operators::LinearOperator;
 use crate::problems::Problem;
-use crate::solvers::{Fbp, Tv};
+use crate::solvers::{self, Tv};
 use crate::tape::plan::Store;
 use crate::train::{ModelConfig, Reconstructor, RunDir, Which};
 use clap::Args;
 use serde_json::json;
-use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Simulate measurements of test images, reconstruct them by the network, FBP and TV, and compare
+/// Simulate measurements of test images, reconstruct them by network and classically, and compare
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,10 +27,11 @@ Examples:
   equilens evaluate runs/c4 --images test.npy --tv-weight 2e-3
   equilens --json evaluate runs/c4 --images test.npy > scores.json
 
-The methods are fbp (Ram-Lak filter), tv (images not negative) and the network: ordinary for the
-group C1, equivariant for any other. PSNR takes the maximum of each true image as the peak; SSIM is
-given for the data range 1, in JSON for 2 as well. --out gets metrics.json, the reconstructions and
-pictures of them beside the truth.")]
+The methods are fbp (Ram-Lak filter) or, for k-space, zero-filled; tv (real images not negative); and
+the network: ordinary for the group C1, equivariant for any other. Complex images are compared by
+their magnitudes. PSNR takes the maximum of each true image as the peak; SSIM is given for the data
+range 1, in JSON for 2 as well. --out gets metrics.json, the reconstructions and pictures of them
+beside the truth.")]
 pub(super) struct Arguments {
     /// Directory of a training run
     #[arg(value_name = "RUN")]
@@ -66,9 +64,6 @@ struct Case {
     reconstructions: [Stack; 3],
 }
 
-/// The reconstructions' names in files and pictures.
-const NAMES: [&str; 3] = ["fbp", "tv", "network"];
-
 pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
     let run = RunDir::open(&arguments.run)?;
     if let Some(out) = &arguments.out {
@@ -93,14 +88,19 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     };
     let upright = evaluate(&images)?;
     let rotated = match arguments.rotate {
-        Some(seed) => Some(evaluate(&turned(&images, seed)?)?),
+        Some(seed) => {
+            let mut angles = Stream::new(seed, "rotation");
+            let values = experiments::turned(&images.values, images.shape, &mut angles)?;
+            Some(evaluate(&images.with_items(values, images.item()))?)
+        }
         None => None,
     };
     gpu.check_fault()?;
     let ModelConfig::LearnedProximalGradient(model) = &run.config().model;
     let trained = Method::network_name(model.group);
+    let direct = problem.operator.pseudo_inverse_name();
     let rows = [
-        ("fbp", None, 0, 0.0),
+        (direct, None, 0, 0.0),
         ("tv", None, 0, 0.0),
         (
             trained,
@@ -133,9 +133,11 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     });
     if let Some(out) = &arguments.out {
         files::create_directory(out)?;
-        write(out, "upright", &upright)?;
+        // The reconstructions' names in files and pictures.
+        let names = [direct, "tv", "network"];
+        write(out, "upright", &upright, names)?;
         if let Some(rotated) = &rotated {
-            write(out, "rotated", rotated)?;
+            write(out, "rotated", rotated, names)?;
         }
         let text = format!("{document:#}\n");
         files::write_bytes(out.join("metrics.json"), text.as_bytes())?;
@@ -144,21 +146,6 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         .console
         .result(&document, || Method::table(&methods).to_string())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Every image turned about its centre by its own random angle (bilinear, zero outside).
-fn turned(images: &Stack, seed: u64) -> Result<Stack> {
-    let mut angles = Stream::new(seed, "rotation");
-    let item = images.item();
-    let mut values = Vec::with_capacity(images.values.len());
-    for image in images.values.chunks_exact(item.elements()) {
-        let angle = angles.between(0.0, TAU);
-        for plane in image.chunks_exact(item.h() * item.w()) {
-            let plane = Image::new([item.h(), item.w()], plane.to_vec())?;
-            values.extend(plane.rotated(angle).pixels);
-        }
-    }
-    Ok(images.with_items(values, item))
 }
 
 fn reconstruct(
@@ -173,23 +160,23 @@ fn reconstruct(
     let domain = problem.operator.domain();
     let truth = problem.ground_truth(&images.values, images.shape)?;
     let measured = problem.simulate(&store, &images.values, images.shape, seed)?;
-    let operator = ray_transform(problem)?;
-    let fbp = Fbp::default().solve(&operator, &store, &measured, images.count())?;
+    let operator = problem.operator.as_ref();
+    let direct = solvers::pseudo_inverse(operator, &store, &measured, images.count())?;
     let tv = Tv {
         weight: tv_weight,
-        ..Tv::default()
+        ..Tv::for_images(domain)
     };
     // As many at once as the network takes.
     let item = operator.range().elements();
     let mut smooth = Vec::with_capacity(truth.len());
     for y in measured.chunks(network.batch() * item) {
-        let solution = tv.solve(&operator, &store, y, y.len() / item, &mut |_| {})?;
+        let solution = tv.solve(operator, &store, y, y.len() / item, &mut |_| {})?;
         smooth.extend(solution.images);
     }
     let learned = network.reconstruct(&measured, images.count())?;
     Ok(Case {
         truth: images.with_items(truth, domain),
-        reconstructions: [fbp, smooth, learned].map(|values| images.with_items(values, domain)),
+        reconstructions: [direct, smooth, learned].map(|values| images.with_items(values, domain)),
     })
 }
 
@@ -203,12 +190,12 @@ fn compare(truth: &Stack, images: &Stack) -> Result<Summary> {
 }
 
 /// The reconstructions of one set as arrays, and a picture for each image.
-fn write(out: &Path, set: &str, case: &Case) -> Result<()> {
+fn write(out: &Path, set: &str, case: &Case, names: [&str; 3]) -> Result<()> {
     let directory = out.join(set);
     files::create_directory(&directory)?;
     case.truth.write(&directory.join("truth.npy"))?;
     let mut shown = Vec::new();
-    for (name, stack) in NAMES.into_iter().zip(&case.reconstructions) {
+    for (name, stack) in names.into_iter().zip(&case.reconstructions) {
         stack.write(&directory.join(format!("{name}.npy")))?;
         shown.push((name, pictures::images(stack)?));
     }

@@ -9,6 +9,7 @@
 //! | `problem` | the problem file that several commands take |
 //! | `stacks` | `.npy` files as batches of images or measurements |
 //! | `pictures` | reconstructions as PNG |
+//! | `watch` | what the demo and the experiments tell while they run |
 //!
 //! With `--json` standard output is one JSON document and nothing else. Exit codes are those of
 //! [`Error::exit_code`](crate::error::Error::exit_code), 1 for a failed check and [`BUG`].
@@ -21,6 +22,7 @@ mod console;
 mod demo;
 mod devices;
 mod evaluate;
+mod experiment;
 mod global;
 mod group;
 mod interrupt;
@@ -33,6 +35,7 @@ mod simulate;
 mod stacks;
 mod train;
 mod tune;
+mod watch;
 
 pub use console::{report, report_panic};
 
@@ -78,6 +81,7 @@ enum Command {
     Train(train::Arguments),
     Reconstruct(reconstruct::Arguments),
     Evaluate(evaluate::Arguments),
+    Experiment(experiment::Arguments),
     Group(group::Arguments),
     Check(check::Arguments),
     Bench(bench::Arguments),
@@ -111,6 +115,7 @@ impl Cli {
             Command::Train(arguments) => train::run(&session, arguments),
             Command::Reconstruct(arguments) => reconstruct::run(&session, arguments),
             Command::Evaluate(arguments) => evaluate::run(&session, arguments),
+            Command::Experiment(arguments) => experiment::run(&session, arguments),
             Command::Group(arguments) => group::run(&session, arguments),
             Command::Check(arguments) => check::run(&session, arguments),
             Command::Bench(arguments) => bench::run(&session, arguments),

@@ -3,7 +3,7 @@
 use super::global::Session;
 use super::outputs;
 use super::problem::ProblemFile;
-use super::stacks::{Stack, about_file};
+use super::stacks::{self, Stack, about_file};
 use crate::error::{Error, Result};
 use crate::operators::diagnostics;
 use crate::tape::plan::{Options, Plan, Store};
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 enum Command {
     /// A x
     Forward(Map),
-    /// A^T y, the exact transpose
+    /// A^T y, the exact transpose (of complex numbers, the conjugate transpose)
     Adjoint(Map),
     /// A^T (A x - y), the gradient of |A x - y|^2 / 2
     Gradient(Gradient),
@@ -77,13 +77,9 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let operator = map.problem.read()?.operator;
     outputs::check_file(&map.out)?;
     let (domain, range) = (operator.domain(), operator.range());
-    let read = |path: &Path, of_range: bool| {
-        let (item, what) = if of_range {
-            (range, "measurements")
-        } else {
-            (domain, "images")
-        };
-        Stack::read_exact(path, item, what)
+    let read = |path: &Path, of_range: bool| match of_range {
+        true => Stack::measurements(path, range),
+        false => Stack::images(path, domain),
     };
     let adjoint = matches!(arguments.command, Command::Adjoint(_));
     let input = read(&map.input, adjoint)?;
@@ -123,11 +119,11 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let document = json!({
         "out": map.out,
         "count": result.count(),
-        "shape": [item.h(), item.w()],
+        "shape": stacks::extents(item),
     });
     session.console.result(&document, || {
         let (count, out) = (result.count(), map.out.display());
-        format!("{out}: {count} of {}x{}", item.h(), item.w())
+        format!("{out}: {count} of {}", stacks::described(item))
     })?;
     Ok(ExitCode::SUCCESS)
 }

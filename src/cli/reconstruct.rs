@@ -61,7 +61,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     }
     let problem = Problem::new(&run.config().problem)?;
     let operator = problem.operator.as_ref();
-    let measurements = Stack::read_exact(&arguments.input, operator.range(), "measurements")?;
+    let measurements = Stack::measurements(&arguments.input, operator.range())?;
     let gpu = session.gpu()?;
     let count = measurements.count();
     let which = Which::from(arguments.checkpoint);

@@ -3,7 +3,7 @@
 use super::global::Session;
 use super::outputs;
 use super::problem::ProblemFile;
-use super::stacks::{Stack, about_file};
+use super::stacks::{self, Stack, about_file};
 use crate::error::Result;
 use crate::tape::plan::Store;
 use clap::Args;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 Example:
   equilens simulate --problem ct.toml --images slices.npy --out sinograms.npy --seed 1
 
-A problem file:
+A problem file of computed tomography:
   [operator]
   kind = \"ray_transform\"
   image_size = 128
@@ -26,11 +26,25 @@ A problem file:
   kind = \"low_dose_ct\"
   photons = 1e4
 
-Images of a whole multiple of the problem's size are measured on their own, finer grid.")]
+Images of a whole multiple of its size are measured on their own, finer grid.
+
+A problem file of magnetic resonance imaging, complex images and measurements:
+  [operator]
+  kind = \"fourier\"
+  image_size = 320                                        # or [rows, columns]
+  mask = { kind = \"cartesian\", lines = 65, centre = 16, density = \"variable\", seed = 1 }
+  # or mask = \"mask.npy\": ones where k-space is measured; density is variable, uniform or random
+  coils = { kind = \"birdcage\", count = 8 }               # or \"maps.npy\"; by default one, uniform
+  centred = false                                         # frequency 0 at entry (0, 0)
+  [noise]
+  kind = \"gaussian\"
+  sigma = 0.03                                            # of real and of imaginary part
+  [phase]                                                 # if given: a smooth phase of the object
+  radians = 1.5")]
 pub(super) struct Arguments {
     #[command(flatten)]
     problem: ProblemFile,
-    /// Images: [H, W] or [N, H, W]
+    /// Images: [H, W] or [N, H, W], real or, for k-space, complex
     #[arg(long, value_name = "X.npy")]
     images: PathBuf,
     /// Write the measurements to this file
@@ -52,16 +66,15 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let document = json!({
         "out": arguments.out,
         "measurements": images.count(),
-        "shape": [range.h(), range.w()],
+        "shape": stacks::extents(range),
         "seed": seed,
     });
     session.console.result(&document, || {
         format!(
-            "{}: {} measurements of {}x{}, seed {seed}",
+            "{}: {} measurements of {}, seed {seed}",
             arguments.out.display(),
             images.count(),
-            range.h(),
-            range.w()
+            stacks::described(range)
         )
     })?;
     Ok(ExitCode::SUCCESS)

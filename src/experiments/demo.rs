@@ -1,36 +1,46 @@
-//! The main job in a few minutes: low-dose CT of real images, reconstructed by FBP, TV, an
-//! ordinary and two equivariant learned proximal gradient networks; tested upright and rotated.
+//! The main job in a few minutes: real images measured by low-dose CT or by MRI, reconstructed
+//! classically, by an ordinary and by two equivariant learned proximal gradient networks; tested
+//! upright and rotated.
 
-use super::scores::{Method, Summary, picture};
-use crate::data::assets;
-use crate::data::image::Image;
+use super::Event;
+use super::scores::{Method, write_json};
+use super::study::{Orientation, Reconstructions, Slices, Study};
 use crate::data::random::Stream;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
 use crate::models::{LearnedProximalGradientConfig, Start};
-use crate::operators::{Filter, RayTransform};
 use crate::problems::{
-    ImageSize, NoiseConfig, OperatorConfig, Problem, ProblemConfig, RayTransformConfig,
+    FourierConfig, ImageSize, NoiseConfig, OperatorConfig, Problem, ProblemConfig,
+    RayTransformConfig,
 };
 use crate::report::plot::{Axes, Curve, line_plot};
 use crate::report::{Page, Svg};
-use crate::shape::Shape;
-use crate::solvers::{Fbp, Tv};
-use crate::tape::plan::Store;
 use crate::train::{
     AdamConfig, Dataset, ModelConfig, ModelSpec, OptimiserConfig, Recipe, Reconstructor,
     RunOptions, Schedule, Trainer, TrainingConfig,
 };
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+
+/// How the demo's images are measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Scan {
+    /// Low-dose computed tomography of chests.
+    #[default]
+    Ct,
+    /// Magnetic resonance imaging of heads, a fifth of k-space.
+    Mri,
+}
 
 /// What the demo does.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DemoOptions {
+    /// How the images are measured.
+    pub scan: Scan,
     /// Where pictures, `metrics.json` and `report.html` go.
     pub out: PathBuf,
     /// Training slices, 1 to 24, all of one patient.
@@ -51,6 +61,7 @@ pub struct DemoOptions {
 impl Default for DemoOptions {
     fn default() -> Self {
         DemoOptions {
+            scan: Scan::Ct,
             out: PathBuf::from("equilens-demo"),
             slices: 10,
             size: 64,
@@ -60,26 +71,6 @@ impl Default for DemoOptions {
             seed: 1,
         }
     }
-}
-
-/// What the demo tells while it runs.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Event {
-    /// A finished piece of work, in a sentence.
-    Line(String),
-    /// The state of a training.
-    Training {
-        /// The network's name.
-        name: String,
-        /// Steps done.
-        step: u64,
-        /// Steps in all.
-        steps: u64,
-        /// The last loss that was read.
-        loss: f64,
-        /// Seconds that remain for this network.
-        seconds_left: f64,
-    },
 }
 
 /// The results, as `metrics.json` holds them.
@@ -100,29 +91,67 @@ pub struct DemoResult {
 const VIEWS: usize = 50;
 const PHOTONS: f64 = 1e4;
 const FIELD_OF_VIEW: f64 = 0.36;
+const SIGMA: f64 = 0.03;
 const LEARNING_RATE: f64 = 5e-3;
 
-/// Test images and their measurements, in one orientation.
-struct TestSet {
-    truth: Vec<f32>,
-    measurements: Vec<f32>,
-}
+impl Scan {
+    /// The problem for images of `size` x `size` pixels.
+    fn problem(self, size: usize) -> ProblemConfig {
+        let image_size = ImageSize::Square(size);
+        match self {
+            Scan::Ct => ProblemConfig {
+                operator: OperatorConfig::RayTransform(RayTransformConfig {
+                    image_size,
+                    views: Some(VIEWS),
+                    field_of_view: FIELD_OF_VIEW,
+                    ..RayTransformConfig::default()
+                }),
+                noise: NoiseConfig::LowDoseCt {
+                    photons: PHOTONS,
+                    attenuation: 81.35858,
+                    eta: 1e-8,
+                },
+                phase: None,
+            },
+            Scan::Mri => ProblemConfig {
+                operator: OperatorConfig::Fourier(FourierConfig {
+                    image_size,
+                    ..FourierConfig::default()
+                }),
+                noise: NoiseConfig::Gaussian { sigma: SIGMA },
+                phase: None,
+            },
+        }
+    }
 
-/// A method's reconstructions of both test sets.
-struct Reconstructions {
-    upright: Vec<f32>,
-    rotated: Vec<f32>,
+    fn slices(self, size: usize, seed: u64) -> Result<Slices> {
+        let mut angles = Stream::new(seed, "demo rotation");
+        match self {
+            Scan::Ct => Slices::ct(&mut angles),
+            Scan::Mri => Slices::mri(size, &mut angles),
+        }
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Scan::Ct => format!("low-dose CT, {VIEWS} views, {PHOTONS} photons"),
+            Scan::Mri => format!("MRI, 65 of 320 lines of k-space, noise {SIGMA}"),
+        }
+    }
+
+    /// White, and the error that has full colour.
+    fn window(self) -> [f32; 2] {
+        match self {
+            Scan::Ct => [0.4, 0.05],
+            Scan::Mri => [0.8, 0.15],
+        }
+    }
 }
 
 struct Demo<'a> {
-    gpu: &'a Gpu,
     options: &'a DemoOptions,
-    problem: Problem,
-    ray: RayTransform,
-    store: Store,
+    study: Study<'a>,
     training: Dataset,
-    upright: TestSet,
-    rotated: TestSet,
     observer: &'a mut dyn FnMut(Event),
     interrupt: &'a AtomicBool,
     methods: Vec<Method>,
@@ -144,7 +173,7 @@ pub fn run(
     options.validate()?;
     files::create_directory(&options.out)?;
     let mut demo = Demo::prepare(gpu, options, interrupt, observer)?;
-    demo.filtered_back_projection()?;
+    demo.direct()?;
     demo.total_variation()?;
     for (name, group, width) in [
         ("ordinary", Group::cyclic(1), options.width),
@@ -178,21 +207,6 @@ impl DemoOptions {
     }
 }
 
-fn flat(images: &[Image]) -> Vec<f32> {
-    images
-        .iter()
-        .flat_map(|i| i.pixels.iter().copied())
-        .collect()
-}
-
-/// `count` of `images`, evenly spread.
-fn spread(images: Vec<Image>, count: usize) -> Vec<Image> {
-    let total = images.len();
-    (0..count)
-        .map(|k| images[(2 * k + 1) * total / (2 * count)].clone())
-        .collect()
-}
-
 impl<'a> Demo<'a> {
     fn prepare(
         gpu: &'a Gpu,
@@ -200,77 +214,42 @@ impl<'a> Demo<'a> {
         interrupt: &'a AtomicBool,
         observer: &'a mut dyn FnMut(Event),
     ) -> Result<Self> {
-        let geometry = RayTransformConfig {
-            image_size: ImageSize::Square(options.size),
-            views: Some(VIEWS),
-            field_of_view: FIELD_OF_VIEW,
-            ..RayTransformConfig::default()
-        };
-        let ray = RayTransform::new(geometry.geometry(1)?);
-        let problem = Problem::new(&ProblemConfig {
-            operator: OperatorConfig::RayTransform(geometry),
-            noise: NoiseConfig::LowDoseCt {
-                photons: PHOTONS,
-                attenuation: 81.35858,
-                eta: 1e-8,
-            },
-        })?;
-        let store = Store::new(gpu);
-        let training_images = spread(assets::ct_train(), options.slices);
-        let test_images = assets::ct_test();
-        let mut angles = Stream::new(options.seed, "demo rotation");
-        let turned: Vec<Image> = test_images
-            .iter()
-            .map(|i| i.rotated(angles.between(0.0, std::f64::consts::TAU)))
-            .collect();
-        let [rows, columns] = test_images[0].size();
-        let shape = |images: &[Image]| Shape::new(images.len(), 1, rows, columns);
+        let DemoOptions {
+            scan, size, seed, ..
+        } = *options;
+        let problem = Problem::new(&scan.problem(size))?;
+        let slices = scan.slices(size, seed)?;
+        let training_slices = slices.training.spread(options.slices);
         observer(Event::Line(format!(
-            "Low-dose CT on {}: {VIEWS} views, {PHOTONS} photons a ray, simulated at {rows} x {columns}, reconstructed at {size} x {size}.",
+            "On {}: {}, simulated at {rows} x {columns}, reconstructed at {size} x {size}.",
             gpu.label(),
-            size = options.size
+            scan.describe(),
+            rows = slices.upright.shape.h(),
+            columns = slices.upright.shape.w(),
         )));
         observer(Event::Line(format!(
             "{} training slices of one patient, {} test slices of another, upright and turned by random angles.",
-            training_images.len(),
-            test_images.len()
+            options.slices,
+            slices.upright.shape.n()
         )));
-        let seed = options.seed;
+        let study = Study::new(gpu, problem, &slices, seed)?;
         let training = Dataset::simulate(
-            &problem,
-            &store,
-            &flat(&training_images),
-            shape(&training_images),
+            &study.problem,
+            &study.store,
+            &training_slices.values,
+            training_slices.shape,
             seed,
         )?;
-        let test = |images: &[Image], seed: u64| -> Result<TestSet> {
-            let (images, shape) = (flat(images), shape(images));
-            Ok(TestSet {
-                truth: problem.ground_truth(&images, shape)?,
-                measurements: problem.simulate(&store, &images, shape, seed)?,
-            })
-        };
-        let upright = test(&test_images, seed.wrapping_add(1))?;
-        let rotated = test(&turned, seed.wrapping_add(2))?;
         Ok(Demo {
-            gpu,
             options,
-            ray,
-            store,
+            study,
             training,
-            upright,
-            rotated,
             observer,
             interrupt,
-            problem,
             methods: Vec::new(),
             pictures: Vec::new(),
             curves: Vec::new(),
         })
-    }
-
-    fn tests(&self) -> usize {
-        self.upright.truth.len() / (self.options.size * self.options.size)
     }
 
     /// Scores a method and keeps its pictures.
@@ -282,9 +261,8 @@ impl<'a> Demo<'a> {
         train_seconds: f64,
         images: Reconstructions,
     ) -> Result<()> {
-        let size = [self.options.size; 2];
-        let upright = Summary::of(&self.upright.truth, &images.upright, size)?;
-        let rotated = Summary::of(&self.rotated.truth, &images.rotated, size)?;
+        let [upright, rotated] = Orientation::BOTH.map(|o| self.study.scores(&images, o));
+        let (upright, rotated) = (upright?, rotated?);
         (self.observer)(Event::Line(format!(
             "{name}: PSNR {:.2} dB upright, {:.2} dB rotated ({train_seconds:.0} s)",
             upright.psnr, rotated.psnr
@@ -301,76 +279,22 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    /// FBP with the filter that is best on the training slices, clamped at 0.
-    fn filtered_back_projection(&mut self) -> Result<()> {
+    fn direct(&mut self) -> Result<()> {
         let started = Instant::now();
-        let apply = |filter: Filter, y: &[f32]| -> Result<Vec<f32>> {
-            let fbp = Fbp {
-                filter,
-                nonnegative: true,
-            };
-            let n = y.len() / self.ray_range().elements();
-            fbp.solve(&self.ray, &self.store, y, n)
-        };
-        let mut best = (f64::NEG_INFINITY, Filter::Hann);
-        for filter in [
-            Filter::RamLak,
-            Filter::SheppLogan,
-            Filter::Cosine,
-            Filter::Hann,
-        ] {
-            let images = apply(filter, self.training.measurements())?;
-            let score = Summary::of(self.training.truth(), &images, [self.options.size; 2])?.psnr;
-            if score > best.0 {
-                best = (score, filter);
-            }
-        }
-        let images = Reconstructions {
-            upright: apply(best.1, &self.upright.measurements)?,
-            rotated: apply(best.1, &self.rotated.measurements)?,
-        };
-        self.add("fbp", None, 0, started.elapsed().as_secs_f64(), images)
+        let images = self.study.direct(&self.training)?;
+        let name = self.study.problem.operator.pseudo_inverse_name();
+        self.add(name, None, 0, started.elapsed().as_secs_f64(), images)
     }
 
-    fn ray_range(&self) -> Shape {
-        self.training.measurement()
-    }
-
-    /// TV with the weight that is best on (up to eight of) the training slices.
     fn total_variation(&mut self) -> Result<()> {
         let started = Instant::now();
-        let tuned = self.training.count().min(8);
-        let y = &self.training.measurements()[..tuned * self.ray_range().elements()];
-        let truth = &self.training.truth()[..tuned * self.training.image().elements()];
-        let solve = |weight: f64, y: &[f32]| -> Result<Vec<f32>> {
-            let tv = Tv {
-                weight,
-                iterations: 100,
-                nonnegative: true,
-                tolerance: 1e-3,
-            };
-            let n = y.len() / self.ray_range().elements();
-            let solution = tv.solve(&self.ray, &self.store, y, n, &mut |_| {})?;
-            Ok(solution.images)
-        };
-        let mut best = (f64::NEG_INFINITY, 0.0);
-        for weight in [1e-3, 2e-3, 4e-3, 8e-3] {
-            let images = solve(weight, y)?;
-            let score = Summary::of(truth, &images, [self.options.size; 2])?.psnr;
-            if score > best.0 {
-                best = (score, weight);
-            }
-        }
-        let images = Reconstructions {
-            upright: solve(best.1, &self.upright.measurements)?,
-            rotated: solve(best.1, &self.rotated.measurements)?,
-        };
+        let images = self.study.total_variation(&self.training)?;
         self.add("tv", None, 0, started.elapsed().as_secs_f64(), images)
     }
 
     fn train(&mut self, name: &str, group: Group, width: usize) -> Result<()> {
         let started = Instant::now();
-        let operator = self.problem.operator.clone();
+        let operator = self.study.problem.operator.clone();
         let model = ModelConfig::LearnedProximalGradient(LearnedProximalGradientConfig {
             group,
             width,
@@ -379,7 +303,7 @@ impl<'a> Demo<'a> {
             residual: true,
             ..LearnedProximalGradientConfig::default()
         });
-        let spec = ModelSpec::measure(&model, operator.as_ref(), &self.store)?;
+        let spec = ModelSpec::measure(&model, operator.as_ref(), &self.study.store)?;
         let recipe = Recipe {
             optimiser: OptimiserConfig::Adam(AdamConfig {
                 learning_rate: LEARNING_RATE,
@@ -396,7 +320,7 @@ impl<'a> Demo<'a> {
             ..Recipe::default()
         };
         let mut trainer = Trainer::new(
-            self.gpu,
+            self.study.gpu,
             &spec,
             operator.as_ref(),
             &recipe,
@@ -413,48 +337,45 @@ impl<'a> Demo<'a> {
             if p.loss.is_finite() {
                 losses.push((p.step as f64, p.loss));
             }
-            observer(Event::Training {
-                name: name.to_string(),
-                step: p.step,
-                steps: p.steps,
-                loss: p.loss,
-                seconds_left: p.seconds_left,
-            });
+            observer(Event::training(name, p));
         })?;
         let seconds = started.elapsed().as_secs_f64();
         self.curves.push(Curve::new(name, losses));
         let values = trainer.parameters()?;
         let count = trainer.model().parameters().count();
         drop(trainer);
-        let n = self.tests();
-        let network = Reconstructor::new(self.gpu, operator.as_ref(), &spec, &values, n)?;
-        let images = Reconstructions {
-            upright: network.reconstruct(&self.upright.measurements, n)?,
-            rotated: network.reconstruct(&self.rotated.measurements, n)?,
-        };
+        let (gpu, tests) = (self.study.gpu, self.study.tests());
+        let network = Reconstructor::new(gpu, operator.as_ref(), &spec, &values, tests)?;
+        let images = self.study.network(&network)?;
         self.add(name, Some(group), count, seconds, images)
     }
 
     /// Pictures, `metrics.json`, `report.html`.
     fn finish(self) -> Result<DemoResult> {
         let out = self.options.out.as_path();
+        let scan = self.options.scan;
         let result = DemoResult {
             problem: format!(
-                "low-dose CT, {VIEWS} views, {PHOTONS} photons, {size} x {size} pixels",
+                "{}, {size} x {size} pixels",
+                scan.describe(),
                 size = self.options.size
             ),
-            adapter: self.gpu.label(),
+            adapter: self.study.gpu.label(),
             seed: self.options.seed,
             slices: self.options.slices,
             methods: self.methods.clone(),
         };
+        let start = match scan {
+            Scan::Ct => "the Ram-Lak FBP",
+            Scan::Mri => "the zero-filled image",
+        };
         let mut page = Page::new("equilens demo");
         page.paragraph(&format!(
-            "{}, on {}. {} training slices of one patient, {} test slices of another; means and standard deviations over the test slices. The networks start at the Ram-Lak FBP and add the image of each block to the one before. PSNR with the maximum of the reference as the peak, SSIM with data range 1. Slices of one patient are near-duplicates: this shows what the methods do, it does not rank them for a clinic.",
+            "{}, on {}. {} training slices of one patient, {} test slices of another; means and standard deviations over the test slices. The networks start at {start} and add the image of each block to the one before. PSNR with the maximum of the reference as the peak, SSIM with data range 1, complex images by their magnitudes. Slices of one patient are near-duplicates: this shows what the methods do, it does not rank them for a clinic.",
             result.problem,
             result.adapter,
             result.slices,
-            self.tests()
+            self.study.tests()
         ));
         page.table(&Method::table(&result.methods));
         let plot: Svg = line_plot(
@@ -462,55 +383,22 @@ impl<'a> Demo<'a> {
             &self.curves,
         )?;
         page.plot(&plot, "Loss on the training batches.");
-        for (title, set, pick) in [
-            (
-                "upright",
-                &self.upright,
-                (|r: &Reconstructions| &r.upright) as fn(&Reconstructions) -> &Vec<f32>,
-            ),
-            ("rotated", &self.rotated, |r: &Reconstructions| &r.rotated),
-        ] {
+        let shown: Vec<(String, &Reconstructions)> = (self.pictures.iter())
+            .map(|(name, images)| (name.clone(), images))
+            .collect();
+        let window = scan.window();
+        for orientation in Orientation::BOTH {
+            let title = orientation.name();
             page.heading(&format!("Test slices, {title}"));
-            for index in [2, self.tests() / 2] {
-                let png = self.picture(title, set, pick, index)?;
+            for index in [2, self.study.tests() / 2] {
+                let png = self.study.picture(orientation, index, &shown, window)?;
                 let name = format!("{title}-{index}.png");
                 files::write_bytes(out.join(&name), &png)?;
-                page.picture(&png, &format!("Slice {index}, {title}: truth and reconstructions in one grey window; below, the error of each (blue too low, red too high, full colour at 0.05)."));
+                page.picture(&png, &format!("Slice {index}, {title}: truth and reconstructions in one grey window; below, the error of each (blue too low, red too high, full colour at {}).", window[1]));
             }
         }
         write_json(&out.join("metrics.json"), &result)?;
         page.write(out.join("report.html"))?;
         Ok(result)
     }
-
-    /// Truth and reconstructions of one test slice above their error maps.
-    fn picture(
-        &self,
-        title: &str,
-        set: &TestSet,
-        pick: fn(&Reconstructions) -> &Vec<f32>,
-        index: usize,
-    ) -> Result<Vec<u8>> {
-        let size = self.options.size;
-        let image = |values: &[f32]| {
-            Image::new(
-                [size, size],
-                values[index * size * size..][..size * size].to_vec(),
-            )
-        };
-        let truth = image(&set.truth)?;
-        let mut shown = Vec::new();
-        for (name, images) in &self.pictures {
-            shown.push((name.as_str(), image(pick(images))?));
-        }
-        let zoom = (192 / size).max(1);
-        picture(title, &truth, &shown, [0.0, 0.4], 0.05, zoom)?.to_png()
-    }
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|e| Error::NotFinite(format!("the results cannot be written as JSON: {e}")))?;
-    text.push('\n');
-    files::write_bytes(path, text.as_bytes())
 }

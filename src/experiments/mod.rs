@@ -2,5 +2,55 @@
 
 pub mod demo;
 mod scores;
+mod study;
+pub mod timing;
+pub mod training_size;
 
 pub use scores::{Method, Scores, Summary, picture};
+pub use study::turned;
+
+use serde::Serialize;
+
+/// How much an experiment does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// Enough to see that it works: about a minute on two processor cores.
+    Smoke,
+    /// Small images and networks: less than an hour on two processor cores.
+    Small,
+    /// The paper's sizes, for a GPU.
+    Paper,
+}
+
+/// What an experiment tells while it runs.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A finished piece of work, in a sentence.
+    Line(String),
+    /// The state of a training.
+    Training {
+        /// The network's name.
+        name: String,
+        /// Steps done.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+        /// The last loss that was read.
+        loss: f64,
+        /// Seconds that remain for this network.
+        seconds_left: f64,
+    },
+}
+
+impl Event {
+    fn training(name: &str, progress: &crate::train::Progress) -> Self {
+        Event::Training {
+            name: name.to_string(),
+            step: progress.step,
+            steps: progress.steps,
+            loss: progress.loss,
+            seconds_left: progress.seconds_left,
+        }
+    }
+}

@@ -2,11 +2,13 @@
 
 use crate::data::Image;
 use crate::data::panel::{Figure, Panel, Picture};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::files;
 use crate::group::Group;
 use crate::metrics;
 use crate::report::{Align, Table};
 use serde::Serialize;
+use std::path::Path;
 
 /// PSNR and SSIM of one image.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
@@ -52,23 +54,35 @@ impl Summary {
                 })
             })
             .collect::<Result<Vec<Scores>>>()?;
+        Ok(Summary::from(per_image))
+    }
+
+    /// The scores of several sets together.
+    pub fn together<'a>(sets: impl IntoIterator<Item = &'a Summary>) -> Self {
+        let scores = sets.into_iter().flat_map(|set| set.per_image.clone());
+        Summary::from(scores.collect::<Vec<_>>())
+    }
+}
+
+impl From<Vec<Scores>> for Summary {
+    fn from(per_image: Vec<Scores>) -> Self {
         let column = |f: fn(&Scores) -> f64| -> Vec<f64> { per_image.iter().map(f).collect() };
         let mean = |f| metrics::mean_and_sd(&column(f)).unwrap_or((f64::NAN, f64::NAN));
         let (psnr, psnr_sd) = mean(|s| s.psnr);
-        Ok(Summary {
+        Summary {
             psnr,
             psnr_sd,
             ssim_l2: mean(|s| s.ssim_l2).0,
             ssim_l1: mean(|s| s.ssim_l1).0,
             per_image,
-        })
+        }
     }
 }
 
 /// One method's row in a comparison.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Method {
-    /// `fbp`, `tv`, `ordinary`, `equivariant`, `equivariant-wide`.
+    /// `fbp`, `zero-filled`, `tv`, `ordinary`, `equivariant`, `equivariant-wide`.
     pub name: String,
     /// The symmetry group of a network, C1 for the ordinary one; none for classical methods.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +104,18 @@ impl Method {
         match group.order() {
             1 => "ordinary",
             _ => "equivariant",
+        }
+    }
+
+    /// A method by its name, with everything else empty.
+    pub(super) fn unscored(name: &str) -> Self {
+        Method {
+            name: name.to_string(),
+            group: None,
+            parameters: 0,
+            train_seconds: 0.0,
+            upright: Summary::from(Vec::new()),
+            rotated: None,
         }
     }
 
@@ -166,4 +192,15 @@ pub fn picture(
         lower.push(Panel::error("error", truth, image, limit)?);
     }
     Figure::new(zoom).row(upper).row(lower).render()
+}
+
+/// Writes results as indented JSON.
+///
+/// # Errors
+/// [`Error::NotFinite`] if a number cannot be written, [`Error::Io`].
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::NotFinite(format!("the results cannot be written as JSON: {e}")))?;
+    text.push('\n');
+    files::write_bytes(path, text.as_bytes())
 }

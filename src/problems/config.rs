@@ -1,11 +1,14 @@
-//! The problem file: `[operator]` and `[noise]`.
+//! The problem file: `[operator]`, `[noise]` and, for complex images, `[phase]`.
 
+use super::fourier::FourierConfig;
 use crate::config::within;
+use crate::data::phase::SmoothPhase;
 use crate::error::{Error, Result};
 use crate::operators::{LinearOperator, RayTransform};
 use crate::shape::ParallelBeam;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A problem: what is measured, and with which noise. The defaults are the scan of Celledoni et al.
@@ -18,6 +21,62 @@ pub struct ProblemConfig {
     /// The noise; none unless given.
     #[serde(default)]
     pub noise: NoiseConfig,
+    /// A phase that the object of each complex image gets before it is measured; none unless
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<SmoothPhase>,
+}
+
+impl ProblemConfig {
+    /// The same with every number checked and every default written out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key whose value cannot be used.
+    pub fn resolved(&self) -> Result<Self> {
+        self.noise.validate()?;
+        let operator = self.operator.resolved()?;
+        match (&operator, &self.noise) {
+            (
+                OperatorConfig::Fourier(_),
+                NoiseConfig::Poisson { .. }
+                | NoiseConfig::PoissonGaussian { .. }
+                | NoiseConfig::LowDoseCt { .. },
+            ) => {
+                return Err(Error::Config(
+                    "noise.kind: k-space is not counted, so its noise is `gaussian` or `none`"
+                        .into(),
+                ));
+            }
+            (OperatorConfig::RayTransform(_), _) if self.phase.is_some() => {
+                return Err(Error::Config(
+                    "[phase]: the images of a ray_transform are real and have no phase; remove the section".into(),
+                ));
+            }
+            _ => {}
+        }
+        if let Some(phase) = &self.phase {
+            phase.validate()?;
+        }
+        Ok(ProblemConfig {
+            operator,
+            ..self.clone()
+        })
+    }
+
+    /// The same with relative paths made absolute from `directory`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no current directory.
+    pub fn anchored(&self, directory: &Path) -> Result<Self> {
+        let operator = match &self.operator {
+            OperatorConfig::Fourier(config) => OperatorConfig::Fourier(config.anchored(directory)?),
+            other => other.clone(),
+        };
+        Ok(ProblemConfig {
+            operator,
+            ..self.clone()
+        })
+    }
 }
 
 /// A forward operator by its `kind`.
@@ -26,6 +85,8 @@ pub struct ProblemConfig {
 pub enum OperatorConfig {
     /// Parallel-beam computed tomography.
     RayTransform(RayTransformConfig),
+    /// Magnetic resonance imaging.
+    Fourier(FourierConfig),
 }
 
 impl Default for OperatorConfig {
@@ -36,16 +97,28 @@ impl Default for OperatorConfig {
 
 impl OperatorConfig {
     /// The operator on a grid that is `oversampling` times finer than the configured one: the same
-    /// field of view and the same measurement.
+    /// field of view and the same measurement. For k-space there is no finer grid.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the key whose value cannot be used.
+    /// [`Error::Config`] naming the key whose value cannot be used; [`Error::Io`] or
+    /// [`Error::Data`] naming a file.
     pub fn build(&self, oversampling: usize) -> Result<Arc<dyn LinearOperator>> {
         Ok(match self {
             OperatorConfig::RayTransform(config) => {
                 Arc::new(RayTransform::new(config.geometry(oversampling)?))
             }
+            OperatorConfig::Fourier(_) if oversampling != 1 => {
+                return Err(Error::Config(format!(
+                    "operator.image_size: k-space is simulated on the grid of the image alone, not on one {oversampling} times as fine; give images of that size"
+                )));
+            }
+            OperatorConfig::Fourier(config) => Arc::new(config.operator()?),
         })
+    }
+
+    /// Whether [`OperatorConfig::build`] knows finer grids.
+    pub fn has_finer_grids(&self) -> bool {
+        matches!(self, OperatorConfig::RayTransform(_))
     }
 
     /// The same operator with every default written out.
@@ -57,6 +130,7 @@ impl OperatorConfig {
             OperatorConfig::RayTransform(config) => {
                 OperatorConfig::RayTransform(config.resolved()?)
             }
+            OperatorConfig::Fourier(config) => OperatorConfig::Fourier(config.resolved()?),
         })
     }
 }

@@ -18,15 +18,23 @@
 //! ```
 
 mod config;
+mod fourier;
 mod noise;
 
 pub use config::{ImageSize, NoiseConfig, OperatorConfig, ProblemConfig, RayTransformConfig};
+pub use fourier::{
+    BirdcageConfig, CartesianConfig, CoilsConfig, FileOr, FourierConfig, MaskConfig,
+};
 
+use crate::config::parse_toml;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::operators::LinearOperator;
 use crate::shape::Shape;
 use crate::tape::plan::{Options, Plan, Store};
 use crate::tape::{Tape, Var};
+use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Draws are counted in an f32.
@@ -55,18 +63,27 @@ impl Problem {
     /// The problem of this configuration.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the key whose value cannot be used.
+    /// [`Error::Config`] naming the key whose value cannot be used; [`Error::Io`] or
+    /// [`Error::Data`] naming a file that the operator needs.
     pub fn new(config: &ProblemConfig) -> Result<Self> {
-        config.noise.validate()?;
-        let config = ProblemConfig {
-            operator: config.operator.resolved()?,
-            noise: config.noise,
-        };
+        let config = config.resolved()?;
         Ok(Problem {
             operator: config.operator.build(1)?,
             noise: config.noise,
             config,
         })
+    }
+
+    /// The problem of a problem file. Relative paths in it start at its directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read; [`Error::Config`] that names the file and the key;
+    /// else as [`Problem::new`].
+    pub fn load(path: &Path) -> Result<Self> {
+        let config: ProblemConfig = parse_toml(path, &files::read_text(path)?)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let config = config.anchored(directory)?;
+        Problem::new(&config).map_err(|e| e.in_config(path))
     }
 
     /// Records the measurement of `x` (N times the operator's domain) with noise from draw number
@@ -75,8 +92,23 @@ impl Problem {
     /// # Errors
     /// [`Error::Shape`] if `x` or `draw` does not fit.
     pub fn measure(&self, tape: &mut Tape, x: Var, draw: Var, seed: u64) -> Result<Var> {
-        let clean = self.operator.forward(tape, x)?;
-        self.noise.record(tape, clean, draw, seed)
+        self.measure_by(self.operator.as_ref(), tape, x, draw, seed)
+    }
+
+    fn measure_by(
+        &self,
+        operator: &dyn LinearOperator,
+        tape: &mut Tape,
+        x: Var,
+        draw: Var,
+        seed: u64,
+    ) -> Result<Var> {
+        let clean = operator.forward(tape, x)?;
+        if self.noise == (NoiseConfig::None {}) {
+            return Ok(clean);
+        }
+        let noisy = self.noise.record(tape, clean, draw, seed)?;
+        operator.restrict(tape, noisy)
     }
 
     /// Measurements of `images`, shape `N C kH kW` for a whole number `k` and the operator's domain
@@ -84,6 +116,7 @@ impl Problem {
     ///
     /// The operator that simulates lives on the finer grid, with the same field of view and
     /// measurement, so for `k > 1` reconstruction does not invert the very map that made the data.
+    /// (K-space is simulated on the problem's own grid: there `k` is 1.)
     /// Image `i` gets draw number `i`: its noise depends on the seed and on `i`, not on the batch.
     ///
     /// # Errors
@@ -105,10 +138,10 @@ impl Problem {
         let mut tape = Tape::new();
         let x = tape.input("image", operator.domain());
         let draw = tape.input("draw", Shape::SCALAR);
-        let clean = operator.forward(&mut tape, x)?;
-        let y = self.noise.record(&mut tape, clean, draw, seed)?;
+        let y = self.measure_by(operator.as_ref(), &mut tape, x, draw, seed)?;
         let plan = Plan::compile(&tape, &[y], store, Options::default())?;
         let mut measurements = Vec::with_capacity(shape.n() * operator.range().elements());
+        let images = self.with_phase(images, shape);
         for (i, image) in images.chunks_exact(x.shape().elements()).enumerate() {
             // Without noise nothing reads the draw, and the plan does not have it.
             if self.noise != (NoiseConfig::None {}) {
@@ -132,13 +165,18 @@ impl Problem {
     }
 
     /// What a reconstruction is compared with: means over blocks of `k x k` pixels, for images of
-    /// the shapes that [`Problem::simulate`] takes. The result is N times the operator's domain.
+    /// the shapes that [`Problem::simulate`] takes, with the problem's phase. The result is N times
+    /// the operator's domain.
     ///
     /// # Errors
     /// [`Error::Data`] if the images do not fit, naming both sizes.
     pub fn ground_truth(&self, images: &[f32], shape: Shape) -> Result<Vec<f32>> {
         let k = self.oversampling(images, shape)?;
         let domain = self.operator.domain();
+        let images = self.with_phase(images, shape);
+        if k == 1 {
+            return Ok(images.into_owned());
+        }
         let (rows, columns) = (domain.h(), domain.w());
         let mut truth = Vec::with_capacity(shape.n() * domain.elements());
         for plane in images.chunks_exact(shape.h() * shape.w()) {
@@ -154,6 +192,18 @@ impl Problem {
             }
         }
         Ok(truth)
+    }
+
+    /// The images with the problem's phase.
+    fn with_phase<'a>(&self, images: &'a [f32], shape: Shape) -> Cow<'a, [f32]> {
+        let Some(phase) = &self.config.phase else {
+            return images.into();
+        };
+        let mut images = images.to_vec();
+        for image in images.chunks_exact_mut(shape.with(0, 1).elements()) {
+            phase.apply(image, [shape.h(), shape.w()]);
+        }
+        images.into()
     }
 
     /// How many times finer than the problem's the grid of images of this shape is.
@@ -177,9 +227,14 @@ impl Problem {
             || k == 0
             || shape.h() != k * domain.h()
             || shape.w() != k * domain.w()
+            || (k > 1 && !self.config.operator.has_finer_grids())
         {
+            let multiple = match self.config.operator.has_finer_grids() {
+                true => ", or the same whole multiple of it along both sides",
+                false => "",
+            };
             return bad(format!(
-                "images of {} channels, {} rows and {} columns, but the problem has {}, {} and {}: use images of that size, or the same whole multiple of it along both sides, or change operator.image_size",
+                "images of {} channels, {} rows and {} columns, but the problem has {}, {} and {}: use images of that size{multiple}, or change operator.image_size",
                 shape.c(),
                 shape.h(),
                 shape.w(),

@@ -8,7 +8,6 @@ use crate::operators::{LinearOperator, diagnostics};
 use crate::problems::{Problem, ProblemConfig};
 use crate::tape::AdamConstants;
 use crate::tape::plan::Store;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -237,13 +236,11 @@ impl TrainConfig {
         let config = if names_file {
             let config: TrainConfig<ProblemFile> = parse_toml(path, &text)?;
             let file = directory.join(&config.problem.file);
-            let problem: ProblemConfig = parse_toml(&file, &files::read_text(&file)?)?;
-            Problem::new(&problem).map_err(|e| in_file(&file, e))?;
-            config.with_problem(problem)
+            config.with_problem(Problem::load(&file)?.config)
         } else {
             parse_toml::<TrainConfig>(path, &text)?
         };
-        config.resolved(directory).map_err(|e| in_file(path, e))
+        config.resolved(directory).map_err(|e| e.in_config(path))
     }
 
     /// The same config, checked, with every default written out and relative paths made absolute
@@ -254,7 +251,7 @@ impl TrainConfig {
     pub fn resolved(&self, directory: &Path) -> Result<Self> {
         self.validate()?;
         let mut config = self.clone();
-        config.problem = Problem::new(&config.problem)?.config;
+        config.problem = Problem::new(&config.problem.anchored(directory)?)?.config;
         let paths = [
             Some(&mut config.data.train),
             config.data.validation.as_mut(),
@@ -301,7 +298,7 @@ impl TrainConfig {
 }
 
 impl<P> TrainConfig<P> {
-    fn with_problem<Q: DeserializeOwned>(self, problem: Q) -> TrainConfig<Q> {
+    fn with_problem<Q>(self, problem: Q) -> TrainConfig<Q> {
         TrainConfig {
             problem,
             data: self.data,
@@ -316,14 +313,6 @@ impl<P> TrainConfig<P> {
 fn to_toml(value: &impl Serialize) -> Result<String> {
     toml::to_string(value)
         .map_err(|e| Error::Config(format!("the config cannot be written as TOML: {e}")))
-}
-
-/// Puts the file's name in front of a message about one of its keys.
-fn in_file(path: &Path, error: Error) -> Error {
-    match error {
-        Error::Config(message) => Error::Config(format!("{}: {message}", path.display())),
-        other => other,
-    }
 }
 
 /// Applies one override `key.in.dots=value`.
