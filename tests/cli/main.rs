@@ -2,6 +2,7 @@
 //! the way through.
 
 mod inputs;
+mod mri;
 mod place;
 mod results;
 mod runs;
