@@ -17,7 +17,7 @@ pub mod table;
 
 pub use compare::{Comparison, Side, compare};
 pub use first_step::{FirstStep, first_step};
-pub use name::{Benchmark, Direction, Network, Pass, SymmetricConvolution};
+pub use name::{Benchmark, Direction, Network, Pass, Scan, SymmetricConvolution};
 pub use profile::{KernelTime, StepProfile, profile};
 pub use scaling::{Axis, Point, Scaling, scaling};
 pub use statistics::Spread;

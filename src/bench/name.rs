@@ -88,10 +88,10 @@ pub enum Benchmark {
         /// Columns.
         columns: usize,
     },
-    /// `step/ct/GROUP/WIDTH/SIZE`: one training step of learned proximal gradient, 8 blocks,
-    /// 50 views, batch 1, optimiser included.
+    /// `step/SCAN/GROUP/WIDTH/SIZE`: one training step of learned proximal gradient, 8 blocks,
+    /// batch 1, optimiser included.
     Step(Network),
-    /// `infer/ct/GROUP/WIDTH/SIZE`: the reconstruction alone, frozen to plain convolutions.
+    /// `infer/SCAN/GROUP/WIDTH/SIZE`: the reconstruction alone, frozen to plain convolutions.
     Infer(Network),
 }
 
@@ -116,9 +116,29 @@ impl SymmetricConvolution {
     }
 }
 
+/// What a network reconstructs from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scan {
+    /// `ct`: sinograms of 50 views.
+    Ct,
+    /// `mri`: k-space of one coil, a fifth of its lines.
+    Mri,
+}
+
+impl Scan {
+    fn name(self) -> &'static str {
+        match self {
+            Scan::Ct => "ct",
+            Scan::Mri => "mri",
+        }
+    }
+}
+
 /// The network of a benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network {
+    /// What it reconstructs from.
+    pub scan: Scan,
     /// Symmetry group.
     pub group: Group,
     /// Channels inside a block.
@@ -129,7 +149,7 @@ pub struct Network {
 
 /// The benchmarks that `bench` knows by itself: those that it runs unasked (together under a minute
 /// on two processor cores without a GPU), and the larger ones.
-const CATALOGUE: [(&str, bool); 36] = [
+const CATALOGUE: [(&str, bool); 39] = [
     ("conv3x3/forward/96-96/64", true),
     ("conv3x3/input_gradient/96-96/64", true),
     ("conv3x3/weight_gradient/96-96/64", true),
@@ -163,6 +183,9 @@ const CATALOGUE: [(&str, bool); 36] = [
     ("step/ct/C4/32/64", true),
     ("step/ct/C1/96/128", false),
     ("step/ct/C4/96/128", false),
+    ("step/mri/C1/32/64", false),
+    ("step/mri/C4/32/64", false),
+    ("infer/mri/C4/32/64", false),
     ("infer/ct/C4/32/64", true),
     ("infer/ct/C1/96/128", false),
     ("infer/ct/C4/96/128", false),
@@ -245,7 +268,8 @@ impl fmt::Display for Benchmark {
             }
             Benchmark::Fourier { rows, columns } => write!(f, "{family}/{rows}x{columns}"),
             Benchmark::Step(n) | Benchmark::Infer(n) => {
-                write!(f, "{family}/ct/{}/{}/{}", n.group, n.width, n.size)
+                let scan = n.scan.name();
+                write!(f, "{family}/{scan}/{}/{}/{}", n.group, n.width, n.size)
             }
         }
     }
@@ -260,7 +284,7 @@ impl FromStr for Benchmark {
                 .min_by_key(|(known, _)| strsim::damerau_levenshtein(known, name))
                 .map_or("", |(known, _)| known);
             Error::Config(format!(
-                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS], fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct/GROUP/WIDTH/SIZE and infer/ct/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 (fft2: 1 to 4096) and up to 4096 views and bins"
+                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS], fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct|mri/GROUP/WIDTH/SIZE and infer/ct|mri/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 (fft2: 1 to 4096) and up to 4096 views and bins"
             ))
         })
     }
@@ -333,8 +357,18 @@ fn parse(name: &str) -> Option<Benchmark> {
             }
             Benchmark::Fourier { rows, columns }
         }
-        [family @ ("step" | "infer"), "ct", group, width, extent] => {
+        [
+            family @ ("step" | "infer"),
+            scan @ ("ct" | "mri"),
+            group,
+            width,
+            extent,
+        ] => {
             let network = Network {
+                scan: match *scan {
+                    "ct" => Scan::Ct,
+                    _ => Scan::Mri,
+                },
                 group: self::group(group)?,
                 width: channels(width)?,
                 size: size(extent)?,
@@ -400,7 +434,7 @@ mod tests {
             "ray/forward/128-0",
             "step/ct/C4/30/64",
             "step/ct/X4/32/64",
-            "step/mri/C4/32/64",
+            "step/pet/C4/32/64",
             "ray/forward/128-50/1",
             "ray/forward/512-50-725",
             "ray/forward/512-50-",

@@ -1,7 +1,7 @@
 //! How the time and memory of a training step grow with the size of its parts.
 
 use super::case::network::{self, Recorded, Settings, UNKNOWN_NORM};
-use super::name::Network;
+use super::name::{Network, Scan};
 use super::statistics::exponent;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -162,6 +162,7 @@ impl Bench<'_> {
         }
         let [size, width, blocks, batch] = at;
         let network = Network {
+            scan: Scan::Ct,
             group: GROUP,
             width,
             size,

@@ -310,6 +310,10 @@ fn experiments_leave_tables_plots_and_pictures() {
         }
     }
     assert!(place.path("timing/metrics.json").is_file());
+    let bench = place.json("bench step/mri/C4/8/16 infer/mri/C1/8/16 --samples 2");
+    for result in bench["results"].as_array().unwrap() {
+        assert_eq!(result["verified"], true, "{result}");
+    }
     // Images of one's own must be of the scale's size.
     place.refused(
         "experiment mri-training-size --scale smoke --train images.npy --test images.npy --out mri",

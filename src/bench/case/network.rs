@@ -2,13 +2,14 @@
 
 use super::compared::{noise, wide};
 use super::ray::beam;
-use crate::bench::name::Network;
+use crate::bench::name::{Network, Scan};
 use crate::error::Result;
 use crate::group::Group;
 use crate::losses;
 use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
 use crate::nn::Parameters;
 use crate::operators::{LinearOperator, RayTransform, diagnostics};
+use crate::problems::{FourierConfig, ImageSize};
 use crate::reference::random::{self, Draw};
 use crate::shape::Shape;
 use crate::tape::plan::{Memory, Options, Plan, Store};
@@ -70,7 +71,7 @@ impl Recorded {
     /// # Errors
     /// Those of recording.
     pub fn new(network: Network, settings: Settings, norm: f64) -> Result<Self> {
-        let operator = RayTransform::new(beam(network.size, settings.views, None));
+        let operator = operator(network, settings)?;
         let config = LearnedProximalGradientConfig {
             group: network.group,
             width: network.width,
@@ -78,7 +79,7 @@ impl Recorded {
             recompute: settings.recompute,
             ..Default::default()
         };
-        let mut model = LearnedProximalGradient::new(&config, 1, norm)?;
+        let mut model = LearnedProximalGradient::new(&config, operator.domain().c(), norm)?;
         let mut parameters = perturbed(&model);
         if !settings.step {
             (model, parameters) = model.deployed(&parameters)?;
@@ -88,7 +89,7 @@ impl Recorded {
         let mut tape = Tape::new();
         let y = tape.input("measurements", measured);
         let (theta, bound) = model.parameters().bind(&mut tape)?;
-        let estimate = model.reconstruct(&mut tape, &bound, &operator, y)?;
+        let estimate = model.reconstruct(&mut tape, &bound, operator.as_ref(), y)?;
         let mut inputs = vec![("measurements", noise(measured, 2))];
         let (compared, outputs) = if settings.step {
             let image = batched(operator.domain());
@@ -187,13 +188,27 @@ impl Recorded {
     }
 }
 
-/// The norm of the ray transform of a network's benchmark.
+/// What the network of a benchmark reconstructs from.
+fn operator(network: Network, settings: Settings) -> Result<Box<dyn LinearOperator>> {
+    Ok(match network.scan {
+        Scan::Ct => Box::new(RayTransform::new(beam(network.size, settings.views, None))),
+        Scan::Mri => Box::new(
+            FourierConfig {
+                image_size: ImageSize::Square(network.size),
+                ..FourierConfig::default()
+            }
+            .operator()?,
+        ),
+    })
+}
+
+/// The norm of the operator of a network's benchmark.
 ///
 /// # Errors
 /// Those of compiling and running.
 pub(in crate::bench) fn norm(network: Network, settings: Settings, store: &Store) -> Result<f64> {
-    let operator = RayTransform::new(beam(network.size, settings.views, None));
-    diagnostics::norm(&operator, &Store::new(store.gpu()), 20)
+    let operator = operator(network, settings)?;
+    diagnostics::norm(operator.as_ref(), &Store::new(store.gpu()), 20)
 }
 
 /// Why `network` differs from its twin, found on an image on which the twin is quick. The width,

@@ -32,8 +32,9 @@ Examples:
 
 Names: conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE,
 symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE,
-ray/forward|adjoint/SIZE-VIEWS[-BINS], fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct/GROUP/WIDTH/SIZE, infer/ct/GROUP/WIDTH/SIZE. Without
-a name or a filter the quick ones run. A kernel is timed only if it has just agreed with its
+ray/forward|adjoint/SIZE-VIEWS[-BINS], fft2/SIZE, fft2/ROWSxCOLUMNS,
+step/ct|mri/GROUP/WIDTH/SIZE, infer/ct|mri/GROUP/WIDTH/SIZE. Without a name or a filter the quick
+ones run. A kernel is timed only if it has just agreed with its
 reference in double precision.")]
 pub(super) struct Arguments {
     /// Benchmarks to run
@@ -188,7 +189,7 @@ fn table(session: &Session, arguments: &Arguments, samples: usize) -> Result<Exi
 fn first_step(session: &Session, arguments: &Arguments, step: Benchmark) -> Result<ExitCode> {
     let Benchmark::Step(network) = step else {
         return Err(Error::Config(format!(
-            "--first-step {step}: only step/ct/GROUP/WIDTH/SIZE has a first step"
+            "--first-step {step}: only step/ct|mri/GROUP/WIDTH/SIZE has a first step"
         )));
     };
     let gpu = session.gpu()?;
