@@ -470,3 +470,54 @@ fn trained(
         Err(other) => Err(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::ModelSpec;
+
+    fn parameters(settings: &Settings) -> Vec<usize> {
+        let count = |&network: &Network| {
+            let job = Job {
+                network,
+                images: 50,
+                seed: 0,
+                pictured: false,
+            };
+            let config = settings.config(&job, Path::new("train.npy"));
+            assert_eq!(
+                (config.training.batch, config.training.steps),
+                (1, settings.steps)
+            );
+            let spec = ModelSpec {
+                config: config.model,
+                channels: 2,
+                operator_norm: 1.0,
+            };
+            spec.build().expect("valid").parameters().count()
+        };
+        settings.networks.iter().map(count).collect()
+    }
+
+    #[test]
+    fn the_papers_scale_is_the_papers() {
+        let paper = Settings::of(Scale::Paper);
+        assert_eq!(parameters(&paper), [775_736, 129_464]);
+        assert_eq!((paper.size, paper.steps), (320, 100_000));
+        assert_eq!(paper.adam, AdamConfig::default());
+        assert_eq!((paper.model.blocks, paper.model.start), (8, Start::Zero));
+        assert!(!paper.model.residual);
+    }
+
+    #[test]
+    fn networks_are_of_one_size_or_of_one_width() {
+        let settings = Settings::of(Scale::Small);
+        let [ordinary, equivariant, wide] = parameters(&settings)[..] else {
+            panic!("three networks");
+        };
+        let ratio = equivariant as f64 / ordinary as f64;
+        assert!((0.7..1.0).contains(&ratio), "{ratio}");
+        assert!(3 * wide < ordinary);
+        assert_eq!(settings.networks[0].width, settings.networks[2].width);
+    }
+}
