@@ -227,16 +227,15 @@ fn comparisons_are_pair_by_pair() {
 }
 
 #[test]
-fn the_table_says_what_is_not_built() {
+fn the_table_says_where_a_peer_is_missing() {
     let place = Place::new();
     place.text("peers.jsonl", "");
-    let told = place.json("bench --table --filter fft2 --peers peers.jsonl");
+    let told = place.json("bench --table --filter fft2/320 --samples 3 --peers peers.jsonl");
     let rows = told["table"].as_array().unwrap();
-    assert_eq!(rows.len(), 2);
-    for row in rows {
-        assert_eq!(row["note"], "not built");
-        assert!(row.get("reached").is_none(), "{row}");
-    }
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0]["ours"].as_f64().unwrap() > 0.0, "{}", rows[0]);
+    assert!(rows[0]["note"].as_str().unwrap().contains("no peer"));
+    assert!(rows[0].get("reached").is_none(), "{}", rows[0]);
     place.text("peers.jsonl", "{}");
     place.refused("bench --table --peers peers.jsonl", 4, &["line 1", "name"]);
 }

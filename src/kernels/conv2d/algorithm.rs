@@ -222,7 +222,7 @@ impl Family for ImageAlgorithm {
         };
         let tiles = all(default, &TILES)
             .chain(all(default, small))
-            .chain(all(other(subgroup, texture, !default.uniform), &TILES[..4]))
+            .chain(all(other(subgroup, texture, !default.uniform), &TILES[..3]))
             .chain(all(other(subgroup, !texture, false), &TILES[..3]))
             .chain(all(other(None, texture, true), &TILES[..2]))
             .chain(all(other(None, texture, false), &TILES[..2]));
