@@ -42,7 +42,7 @@ fn main(
     let c = task % across * INPUTS;
     // Threads of a subgroup share their output channels, as far as it goes.
     let own_input = lane % INPUTS;
-    let own_output = lane / INPUTS * OWN;
+    let own_output = min(lane / INPUTS * OWN, OUTPUTS - OWN);
     let segments_across = (params.ow + COLUMNS - 1u) / COLUMNS;
     let segments = params.n * params.oh * segments_across;
     let turns = (segments + SPLITS - 1u) / SPLITS;
@@ -75,7 +75,8 @@ fn main(
         workgroupBarrier();
     }
 #import generated/collect
-    if wanted != task || c + own_input >= params.c {
+    // Small blocks have more threads than gradients, for the loads.
+    if wanted != task || c + own_input >= params.c || lane >= INPUTS * (OUTPUTS / OWN) {
         return;
     }
     let taps = SIZE * SIZE;

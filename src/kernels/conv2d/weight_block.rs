@@ -54,7 +54,7 @@ impl Blocks {
         // Workgroups that share a tile: as many as the second pass may add. Each takes every
         // `splits`-th segment.
         let splits = segments.min(PARTS);
-        let threads = blocks.outputs / outputs_of(window) * blocks.inputs;
+        let threads = (blocks.outputs / outputs_of(window) * blocks.inputs).max(FEWEST);
         let unrolled = Unrolled {
             blocks,
             outputs: outputs_of(window),
@@ -93,6 +93,9 @@ impl Blocks {
         }
     }
 }
+
+/// Threads of a workgroup at least, so that each has few loads, which are unrolled.
+const FEWEST: u32 = 64;
 
 /// Output channels of a thread: with all taps some 72 to 100 accumulators.
 fn outputs_of(window: Window) -> u32 {
