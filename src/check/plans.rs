@@ -12,7 +12,7 @@ use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
 use crate::nn::Parameters;
 use crate::operators::{LinearOperator, RayTransform};
 use crate::reference::adam;
-use crate::shape::{GridSymmetry, Padding, ParallelBeam, Shape, Window};
+use crate::shape::{Fourier, FourierScale, GridSymmetry, Padding, ParallelBeam, Shape, Window};
 use crate::tape::plan::{Options, Plan, Store};
 use crate::tape::reference::{Feeds, evaluate};
 use crate::tape::{AdamConstants, Binary, Op, Tape, Unary, Var};
@@ -22,6 +22,7 @@ pub(super) fn checks() -> Vec<Check> {
         Check::new("plan/fusion", |c| compare(c, "fusion", fusion)),
         Check::new("plan/reuse", |c| compare(c, "reuse", reuse)),
         Check::new("plan/views", |c| compare(c, "views", views)),
+        Check::new("plan/fourier", |c| compare(c, "fourier", fourier)),
         Check::new("plan/recompute", |c| compare(c, "recompute", recompute)),
         Check::new("plan/adam", |c| compare(c, "adam", adam_steps)),
         Check::new("plan/network/C1", |c| {
@@ -328,6 +329,29 @@ fn views(_: &mut Noise) -> Result<Program> {
     let flat = tape.reshape(turned, Shape::vector(turned.shape().elements()))?;
     let total = tape.sum_all(flat)?;
     Ok(Program::new(tape, vec![joined, flat, parts[1], total]))
+}
+
+/// Complex images seen through several maps, transformed, masked, and brought back: with the
+/// gradients by all of it, and planes of odd size whose parts are views.
+fn fourier(noise: &mut Noise) -> Result<Program> {
+    let mut tape = Tape::new();
+    let x = tape.input("x", Shape::new(2, 2, 11, 9));
+    let maps = tape.input("maps", Shape::new(1, 6, 11, 9));
+    let mask = Shape::new(1, 1, 1, 9);
+    let mask = tape.constant(mask, noise.range(9, 0.0, 1.0))?;
+    let seen = tape.complex_mul(x, maps, false)?;
+    let space = tape.fourier(seen, Fourier::planes())?;
+    let kept = tape.mul(space, mask)?;
+    let back = tape.fourier(kept, Fourier::planes().adjoint())?;
+    let images = tape.complex_mul(back, maps, true)?;
+    let image = tape.complex_sum(images, x.shape())?;
+    let second = tape.slice(image, 0, 1, 1)?;
+    let lines = tape.fourier(second, Fourier::lines().scaled(FourierScale::Sum))?;
+    let squares = tape.mul(lines, lines)?;
+    let loss = tape.mean(squares)?;
+    let mut outputs = vec![kept, image, lines];
+    outputs.extend(tape.gradients(loss, &[x, maps])?);
+    Ok(Program::new(tape, outputs))
 }
 
 /// Gradients through recomputed segments, one inside the graph of the other.
