@@ -1,7 +1,9 @@
 // One pass of a Fourier transform (Stockham): of an array of STRIDE * RADIX * M complex values it
 // takes those that are STRIDE * M apart, transforms these RADIX values in registers, turns them
 // (but for M = 1) and leaves them STRIDE apart. The passes of all factors of a size, STRIDE growing
-// from what lies within the axis, transform the axis and leave it in order. With QUADS an
+// from what lies within the axis, transform the axis and leave it in order. Where NEAR is a part of
+// STRIDE, the first pass down the columns ends the rows before: of every row it takes STRIDE / NEAR
+// values that are NEAR apart, transforms them, and leaves them in their places. With QUADS an
 // invocation works on four neighbours at once; with NEIGHBOURS, the first pass along the last axis,
 // these belong to four transforms, whose results trade places.
 //
@@ -16,13 +18,8 @@
 #import lib/texels
 
 struct Params {
-    // Invocations; those of one array; values (or quads) between neighbours of a transform's result.
+    // Invocations; from one pair of channels to the next, from real to imaginary part.
     count: u32,
-    span: u32,
-    stride: u32,
-    // Arrays of one pair of channels.
-    arrays: u32,
-    // From one pair to the next, from one array to the next, from real to imaginary part.
     source_pair: u32,
     source_imaginary: u32,
     result_pair: u32,
@@ -31,8 +28,10 @@ struct Params {
     scale_real: f32,
     scale_imaginary: f32,
     sign: f32,
-    array: u32,
 }
+
+// Between the values of a transform.
+const SPACING: u32 = SPAN / NEAR * STRIDE;
 
 @group(0) @binding(0) var<uniform> params: Params;
 #ifdef QUADS
@@ -76,20 +75,24 @@ fn main(
     if i >= params.count {
         return;
     }
-    let item = i / params.span;
-    let place = i - item * params.span;
-    let pair = item / params.arrays;
-    let start = (item - pair * params.arrays) * params.array;
-    let real = pair * params.source_pair + start + place;
+    // The array, of which there are ARRAYS in a pair of channels, each the work of SPAN invocations;
+    // the transform's number among those of the array that are turned differently.
+    let item = i / SPAN;
+    let place = i - item * SPAN;
+    let pair = item / ARRAYS;
+    let start = (item - pair * ARRAYS) * ARRAY;
+    let number_of_turn = place / NEAR;
+    let from_start = start + place + number_of_turn * (STRIDE - NEAR);
+    let real = pair * params.source_pair + from_start;
     let imaginary = real + params.source_imaginary;
 #import generated/load
-    // The transform's number among those of its array, and where its first result goes.
+    // Where its turns stand, and where its first result goes.
 #ifdef NEIGHBOURS
     let turn = 4u * place;
     let first = pair * params.result_pair + start + place * RADIX;
 #else
-    let turn = place / params.stride;
-    let first = pair * params.result_pair + start + place + turn * (RADIX - 1u) * params.stride;
+    let turn = number_of_turn;
+    let first = pair * params.result_pair + from_start + turn * (RADIX - 1u) * STRIDE;
 #endif
 #import generated/transform
 #import generated/store

@@ -14,7 +14,7 @@ const NORM: f64 = 1e-6;
 /// In workgroup memory, by fours through textures and from storage, and number by number.
 const ALGORITHMS: [FourierAlgorithm; 4] = [
     FourierAlgorithm::Block,
-    passes(32, true, true),
+    passes(64, true, true),
     passes(16, true, false),
     passes(16, false, false),
 ];
@@ -87,6 +87,7 @@ pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
 fn planes() -> Vec<FourierProblem> {
     [
         Shape::new(1, 2, 37, 64),
+        Shape::new(2, 4, 40, 64),
         Shape::new(2, 2, 30, 21),
         Shape::new(1, 4, 6, 1),
         Shape::new(1, 2, 1, 1),

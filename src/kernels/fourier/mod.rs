@@ -142,22 +142,72 @@ impl Steps {
         if let Some(block) = block {
             return self.push(Work::Block(block));
         }
+        let (_, passes) = self.factored(grid, 1, grid.length);
+        passes.into_iter().for_each(|p| self.push(Work::Pass(p)));
+    }
+
+    /// The passes for the factor `rest` of the axis of `grid`, after the factor `before`, and what
+    /// they cost together.
+    fn factored(&self, grid: Grid, before: usize, rest: usize) -> (f64, Vec<Pass>) {
         let (largest, quads, _) = self.algorithm.passes();
-        let pass = |done, radix| Pass { grid, done, radix };
-        // A pass costs about as much by its loads and stores as a butterfly of a hundred points;
-        // number by number it costs three times that.
-        let cost = |done: usize, radix: usize| {
-            let alone = quads && pass(done, radix).quads() == Quads::None;
-            let memory = if alone { 300.0 } else { 100.0 };
-            memory + radix as f64
+        let pass = |done: usize, radix| Pass {
+            grid,
+            done: before * done,
+            radix,
+            rows: 1,
         };
+        let cost = |done, radix| cost(pass(done, radix), quads);
         // Every prime factor is at most 13, and `largest` at least 16.
-        let radices = cheapest(grid.length, largest.max(16), &cost).unwrap_or_default();
-        let mut done = 1;
+        let radices = cheapest(rest, largest.max(16), &cost).unwrap_or_default();
+        let (mut total, mut done, mut passes) = (0.0, 1, Vec::new());
         for radix in radices {
-            self.push(Work::Pass(pass(done, radix)));
+            total += cost(done, radix);
+            passes.push(pass(done, radix));
             done *= radix;
         }
+        (total, passes)
+    }
+
+    /// The passes for planes of `h` rows of `w`, with one in their middle that ends the rows and
+    /// begins the columns, if that is the cheapest way.
+    fn crossed(&self, h: usize, w: usize) -> Option<Vec<Pass>> {
+        let FourierAlgorithm::Passes {
+            radix: largest,
+            quads: true,
+            ..
+        } = self.algorithm
+        else {
+            return None;
+        };
+        if !is_smooth(h) || !is_smooth(w) {
+            return None;
+        }
+        let (along, down) = grids(h, w);
+        let mut best = self.factored(along, 1, w).0 + self.factored(down, 1, h).0;
+        let mut found = None;
+        for rows in (2..=largest).filter(|r| w.is_multiple_of(*r)) {
+            for radix in (2..=largest / rows).filter(|r| h.is_multiple_of(*r)) {
+                let middle = Pass {
+                    grid: down,
+                    done: 1,
+                    radix,
+                    rows,
+                };
+                if middle.quads() != Quads::Beside {
+                    continue;
+                }
+                let (first, mut passes) = self.factored(along, 1, w / rows);
+                let (last, rest) = self.factored(down, radix, h / radix);
+                let total = first + cost(middle, true) + last;
+                if total < best {
+                    best = total;
+                    passes.push(middle);
+                    passes.extend(rest);
+                    found = Some(passes);
+                }
+            }
+        }
+        found
     }
 
     /// `X_k = w_k sum over j of (w_j x_j) w*_(k-j)` with `w_j = exp(-i pi j^2 / n)`: a periodic
@@ -195,6 +245,29 @@ impl Steps {
     }
 }
 
+/// What a pass costs: by its loads and stores about as much as butterflies of two hundred points;
+/// number by number, where four at once are wanted, three times that.
+fn cost(pass: Pass, quads: bool) -> f64 {
+    let alone = quads && pass.quads() == Quads::None;
+    let memory = if alone { 600.0 } else { 200.0 };
+    memory + (pass.rows * pass.radix) as f64
+}
+
+/// The lines of planes of `h` rows of `w`: along the rows, and down the columns.
+fn grids(h: usize, w: usize) -> (Grid, Grid) {
+    let along = Grid {
+        outer: h,
+        length: w,
+        inner: 1,
+    };
+    let down = Grid {
+        outer: 1,
+        length: h,
+        inner: w,
+    };
+    (along, down)
+}
+
 /// The dispatches of `problem` by `algorithm`.
 pub fn lower(problem: &FourierProblem, algorithm: FourierAlgorithm) -> Lowered {
     let FourierProblem { shape, transform } = *problem;
@@ -203,17 +276,18 @@ pub fn lower(problem: &FourierProblem, algorithm: FourierAlgorithm) -> Lowered {
         algorithm,
         list: Vec::new(),
     };
-    steps.axis(Grid {
-        outer: h,
-        length: w,
-        inner: 1,
-    });
-    if transform.axes == FourierAxes::Planes {
-        steps.axis(Grid {
-            outer: 1,
-            length: h,
-            inner: w,
-        });
+    let (along, down) = grids(h, w);
+    let crossed = match transform.axes {
+        FourierAxes::Lines => None,
+        FourierAxes::Planes => steps.crossed(h, w),
+    };
+    match (crossed, transform.axes) {
+        (Some(passes), _) => passes.into_iter().for_each(|p| steps.push(Work::Pass(p))),
+        (None, FourierAxes::Lines) => steps.axis(along),
+        (None, FourierAxes::Planes) => {
+            steps.axis(along);
+            steps.axis(down);
+        }
     }
     if steps.list.is_empty() {
         let grid = Grid {
@@ -285,7 +359,7 @@ impl Family for FourierAlgorithm {
     fn default_for(capabilities: Capabilities, _: &FourierProblem) -> Self {
         match capabilities.software {
             true => FourierAlgorithm::Passes {
-                radix: 32,
+                radix: 64,
                 quads: true,
                 texture: true,
             },
@@ -301,6 +375,7 @@ impl Family for FourierAlgorithm {
         };
         vec![
             FourierAlgorithm::Block,
+            passes(64, true, true),
             passes(32, true, true),
             passes(16, true, true),
             passes(16, true, false),

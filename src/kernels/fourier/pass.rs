@@ -13,9 +13,6 @@ params! {
     /// Uniform of `fourier/pass.wgsl`.
     pub struct PassParams {
         pub count: u32,
-        pub span: u32,
-        pub stride: u32,
-        pub arrays: u32,
         pub source_pair: u32,
         pub source_imaginary: u32,
         pub result_pair: u32,
@@ -23,16 +20,17 @@ params! {
         pub scale_real: f32,
         pub scale_imaginary: f32,
         pub sign: f32,
-        pub array: u32,
     }
 }
 
-/// The factor `radix` of the axis of `grid`, after the factors whose product is `done`.
+/// The factor `radix` of the axis of `grid`, after the factors whose product is `done`; and before
+/// it, if this is the first one, the last factor `rows` of the rows of the plane.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass {
     pub grid: Grid,
     pub done: usize,
     pub radix: usize,
+    pub rows: usize,
 }
 
 /// How four neighbours are worked on at once.
@@ -55,6 +53,11 @@ impl Pass {
         self.grid.inner * self.done
     }
 
+    /// Values between those that are transformed along the rows, if any are; neighbouring transforms.
+    fn near(self) -> usize {
+        self.stride() / self.rows
+    }
+
     /// Transforms that are turned differently.
     fn turns(self) -> usize {
         self.grid.length / (self.done * self.radix)
@@ -62,11 +65,11 @@ impl Pass {
 
     /// How it may take four at once.
     pub fn quads(self) -> Quads {
-        let (stride, span) = (self.stride(), self.stride() * self.turns());
+        let (near, span) = (self.near(), self.near() * self.turns());
         match () {
             () if !span.is_multiple_of(4) => Quads::None,
-            () if stride.is_multiple_of(4) => Quads::Beside,
-            () if stride == 1 && self.radix.is_multiple_of(4) => Quads::Neighbours,
+            () if near.is_multiple_of(4) => Quads::Beside,
+            () if self.stride() == 1 && self.radix.is_multiple_of(4) => Quads::Neighbours,
             () => Quads::None,
         }
     }
@@ -78,16 +81,13 @@ impl Pass {
             false => Quads::None,
         };
         let width = if quads == Quads::None { 1 } else { 4 };
-        let number = |values: usize| (values / width) as u32;
+        // The stride of neighbours that trade places does not count.
+        let number = |values: usize| (values / width).max(1) as u32;
         let (grid, plane) = (self.grid, self.grid.plane());
-        let array = grid.length * grid.inner;
-        let span = self.stride() * self.turns();
+        let span = self.near() * self.turns();
         let count = step.pairs * grid.outer * span / width;
         let params = PassParams {
             count: count as u32,
-            span: number(span),
-            stride: number(self.stride()),
-            arrays: grid.outer as u32,
             source_pair: number(plane * step.source_parts()),
             source_imaginary: number(plane),
             result_pair: number(plane * step.result_parts()),
@@ -95,7 +95,6 @@ impl Pass {
             scale_real: step.scale[0] as f32,
             scale_imaginary: step.scale[1] as f32,
             sign: step.sign as f32,
-            array: number(array),
         };
         let turned = self.turns() > 1;
         let mut bindings = vec![
@@ -108,6 +107,11 @@ impl Pass {
         let uniform = turned && self.turns() <= UNIFORM_TURNS;
         let mut variant = Variant::new()
             .constant("RADIX", self.radix as u32)
+            .constant("STRIDE", number(self.stride()))
+            .constant("NEAR", number(self.near()))
+            .constant("SPAN", number(span))
+            .constant("ARRAY", number(grid.length * grid.inner))
+            .constant("ARRAYS", grid.outer as u32)
             .flag_if("QUADS", quads != Quads::None)
             .flag_if("NEIGHBOURS", quads == Quads::Neighbours)
             .flag_if("TURNED", turned)
@@ -122,8 +126,13 @@ impl Pass {
             .snippet("transform", transform)
             .snippet("store", self.store(step, quads, &results));
         // The turns by products of two, and the products with them.
-        let products = if turned { 2 * self.radix } else { 0 };
-        let work = (flops(self.radix) + 6 * products) * width * count;
+        let products = if turned {
+            (1 + self.rows) * self.radix
+        } else {
+            0
+        };
+        let butterflies = self.rows * flops(self.radix) + self.radix * flops(self.rows);
+        let work = (butterflies + 6 * products) * width * count;
         let bytes = 4 * step.pairs * plane * (step.source_parts() + step.result_parts());
         let groups = (count as u64).div_ceil(64);
         let mut launch = Launch::new("fourier/pass.wgsl", &params, bindings, groups)
@@ -158,79 +167,104 @@ impl Pass {
         numbers.into_iter().map(|x| (x as f32).to_bits()).collect()
     }
 
+    /// Value `r` of the rows of value `s` of the axis is `xS_R`, its imaginary part `yS_R`.
     fn load(self, step: &Step) -> String {
         let mut text = String::new();
-        for r in 0..self.radix {
-            let _ = writeln!(text, "let x{r} = number(real + {r}u * params.span);");
-            let _ = match step.from_real {
-                true => writeln!(text, "let y{r} = Number();"),
-                false => writeln!(
-                    text,
-                    "let y{r} = params.sign * number(imaginary + {r}u * params.span);"
-                ),
-            };
+        for s in 0..self.radix {
+            for r in 0..self.rows {
+                let at = format!("{s}u * SPACING + {r}u * NEAR");
+                let _ = writeln!(text, "let x{s}_{r} = number(real + {at});");
+                let _ = match step.from_real {
+                    true => writeln!(text, "let y{s}_{r} = Number();"),
+                    false => writeln!(
+                        text,
+                        "let y{s}_{r} = params.sign * number(imaginary + {at});"
+                    ),
+                };
+            }
         }
         text
     }
 
-    /// The butterfly and the turns; and the names of what comes out.
-    fn transform(self, step: &Step, quads: Quads, turned: bool) -> (String, Vec<Pair<String>>) {
+    /// The butterflies and the turns; and the names of what comes out, by `r`, then by `s`.
+    fn transform(
+        self,
+        step: &Step,
+        quads: Quads,
+        turned: bool,
+    ) -> (String, Vec<Vec<Pair<String>>>) {
         let mut text = Text::default();
-        let x: Vec<Pair<String>> = (0..self.radix)
-            .map(|r| [format!("x{r}"), format!("y{r}")])
+        let rows: Vec<Vec<Pair<String>>> = (0..self.radix)
+            .map(|s| {
+                let name = |r| [format!("x{s}_{r}"), format!("y{s}_{r}")];
+                let row: Vec<_> = (0..self.rows).map(name).collect();
+                transform(&mut text, &row)
+            })
             .collect();
-        let mut y = transform(&mut text, &x);
-        if turned {
-            let (once, four) = match quads {
-                Quads::Neighbours => {
-                    let part = |k: usize| format!("turns[turn + {k}u]");
-                    ([0, 1].map(part), [2, 3].map(part))
-                }
-                Quads::None | Quads::Beside => {
-                    let part = |c: &str| format!("turns[turn].{c}");
-                    (["x", "y"].map(part), ["z", "w"].map(part))
-                }
-            };
-            let once = once.map(|part| text.name(&part));
-            let four = match self.radix > 4 {
-                true => Some(four.map(|part| text.name(&part))),
-                false => None,
-            };
-            let powers = powers(&mut text, self.radix, once, four);
+        let powers = match turned {
+            true => self.powers(&mut text, quads),
+            false => Vec::new(),
+        };
+        let columns = (0..self.rows).map(|r| {
+            let column: Vec<_> = rows.iter().map(|row| row[r].clone()).collect();
+            let mut y = transform(&mut text, &column);
             for (value, power) in y.iter_mut().skip(1).zip(&powers) {
                 *value = text.product(value, power);
             }
-        }
-        let y = y
-            .into_iter()
-            .map(|[re, im]| step.scaled(&mut text, [re, im]));
-        let y = y.collect();
-        (text.lines, y)
+            let y = y.into_iter().map(|value| step.scaled(&mut text, value));
+            y.collect()
+        });
+        let columns = columns.collect();
+        (text.lines, columns)
     }
 
-    fn store(self, step: &Step, quads: Quads, y: &[Pair<String>]) -> String {
-        let mut text = String::new();
-        let mut write = |at: String, [re, im]: [String; 2]| {
-            let _ = writeln!(text, "result[{at}] = {re};");
-            if !step.to_real {
-                let _ = writeln!(text, "result[{at} + params.result_imaginary] = {im};");
+    /// The turns of all results but the first.
+    fn powers(self, text: &mut Text, quads: Quads) -> Vec<Pair<String>> {
+        let (once, four) = match quads {
+            Quads::Neighbours => {
+                let part = |k: usize| format!("turns[turn + {k}u]");
+                ([0, 1].map(part), [2, 3].map(part))
+            }
+            Quads::None | Quads::Beside => {
+                let part = |c: &str| format!("turns[turn].{c}");
+                (["x", "y"].map(part), ["z", "w"].map(part))
             }
         };
-        if quads == Quads::Neighbours {
+        let once = once.map(|part| text.name(&part));
+        let four = match self.radix > 4 {
+            true => Some(four.map(|part| text.name(&part))),
+            false => None,
+        };
+        powers(text, self.radix, once, four)
+    }
+
+    fn store(self, step: &Step, quads: Quads, columns: &[Vec<Pair<String>>]) -> String {
+        let mut text = String::new();
+        let mut write = |at: String, [re, im]: [String; 2]| {
+            let _ = writeln!(text, "result[first + {at}] = {re};");
+            if !step.to_real {
+                let _ = writeln!(
+                    text,
+                    "result[first + {at} + params.result_imaginary] = {im};"
+                );
+            }
+        };
+        for (r, y) in columns.iter().enumerate() {
+            if quads != Quads::Neighbours {
+                for (s, value) in y.iter().enumerate() {
+                    write(format!("{s}u * STRIDE + {r}u * NEAR"), value.clone());
+                }
+                continue;
+            }
             for c in 0..4 {
                 for (k, four) in y.chunks(4).enumerate() {
-                    let at = format!("first + {}u", c * self.radix / 4 + k);
                     let parts = [0, 1].map(|part| {
-                        let values: Vec<_> =
-                            four.iter().map(|v| format!("{}[{c}]", v[part])).collect();
+                        let values = four.iter().map(|v| format!("{}[{c}]", v[part]));
+                        let values: Vec<_> = values.collect();
                         format!("vec4<f32>({})", values.join(", "))
                     });
-                    write(at, parts);
+                    write(format!("{}u", c * self.radix / 4 + k), parts);
                 }
-            }
-        } else {
-            for (s, value) in y.iter().enumerate() {
-                write(format!("first + {s}u * params.stride"), value.clone());
             }
         }
         text
