@@ -32,11 +32,11 @@
 //! ```
 //! use equilens::data::phantom;
 //! use equilens::gpu::{Gpu, Selection};
-//! use equilens::models::LearnedProximalGradientConfig;
+//! use equilens::models::{LearnedProximalGradientConfig, ModelConfig};
 //! use equilens::problems::{Problem, ProblemConfig};
 //! use equilens::shape::Shape;
 //! use equilens::tape::plan::Store;
-//! use equilens::train::{Dataset, ModelConfig, ModelSpec, Recipe, Reconstructor, Trainer};
+//! use equilens::train::{Dataset, ModelSpec, Recipe, Reconstructor, Trainer};
 //!
 //! let gpu = Gpu::open(&Selection::default())?;
 //! let store = Store::new(&gpu);

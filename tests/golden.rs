@@ -6,14 +6,16 @@ use equilens::error::Result;
 use equilens::gpu::{Gpu, Selection};
 use equilens::group::{Group, KernelBasis, Representation};
 use equilens::losses;
-use equilens::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
+use equilens::models::{
+    LearnedProximalGradient, LearnedProximalGradientConfig, ModelConfig, Network as _,
+};
 use equilens::nn::Parameters;
 use equilens::operators::{LinearOperator, RayTransform, diagnostics};
 use equilens::shape::{Padding, ParallelBeam, Shape, Window};
 use equilens::tape::plan::{Options, Plan, Store};
 use equilens::tape::{Tape, Var};
 use equilens::train::{
-    AdamConfig, Dataset, ModelConfig, ModelSpec, OptimiserConfig, Recipe, Trainer, TrainingConfig,
+    AdamConfig, Dataset, ModelSpec, OptimiserConfig, Recipe, Trainer, TrainingConfig,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -366,7 +368,9 @@ fn the_first_block_alone() -> Result<()> {
                 .flat_map(|c| c[..pixels].to_vec())
                 .collect()
         };
-        for (model, values) in [(&model, &values), (&frozen, &frozen_values)] {
+        let networks: [(&dyn equilens::models::Network, _); 2] =
+            [(&model, &values), (&*frozen, &frozen_values)];
+        for (model, values) in networks {
             let mut tape = Tape::new();
             let y = tape.input("y", operator.range().with(0, 2));
             let (flat, bound) = model.parameters().bind(&mut tape)?;
@@ -392,11 +396,8 @@ fn ten_steps_of_adam() -> Result<()> {
             operator.domain(),
             operator.range(),
         )?;
-        let spec = ModelSpec {
-            config: ModelConfig::LearnedProximalGradient(network.config.clone()),
-            channels: 1,
-            operator_norm: network.norm() as f32,
-        };
+        let config = ModelConfig::LearnedProximalGradient(network.config.clone());
+        let spec = ModelSpec::new(&config, operator, network.norm() as f32);
         let adam = &network.case["adam"];
         let recipe = Recipe {
             optimiser: OptimiserConfig::Adam(AdamConfig {

@@ -8,15 +8,14 @@ use equilens::experiments::{Event, Scale};
 use equilens::gpu::{Gpu, Selection};
 use equilens::group::Group;
 use equilens::metrics;
-use equilens::models::LearnedProximalGradientConfig;
+use equilens::models::{LearnedProximalGradientConfig, ModelConfig};
 use equilens::operators::{FourierSampling, LinearOperator, diagnostics};
 use equilens::problems::{Problem, ProblemConfig};
 use equilens::shape::Shape;
 use equilens::solvers::{self, Cgls, Tv};
 use equilens::tape::plan::Store;
 use equilens::train::{
-    AdamConfig, Dataset, ModelConfig, ModelSpec, OptimiserConfig, Recipe, Reconstructor, Trainer,
-    TrainingConfig,
+    AdamConfig, Dataset, ModelSpec, OptimiserConfig, Recipe, Reconstructor, Trainer, TrainingConfig,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};

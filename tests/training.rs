@@ -3,16 +3,16 @@
 use equilens::error::{Error, Result};
 use equilens::gpu::{Gpu, Selection};
 use equilens::group::Group;
-use equilens::models::LearnedProximalGradientConfig;
+use equilens::models::{LearnedProximalGradientConfig, ModelConfig};
 use equilens::operators::{LinearOperator, RayTransform};
 use equilens::problems::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig};
 use equilens::shape::ParallelBeam;
 use equilens::tape::plan::Store;
 use equilens::tape::{Tape, plan};
 use equilens::train::{
-    AdamConfig, DataConfig, Dataset, ModelConfig, ModelSpec, OptimiserConfig, Progress, Recipe,
-    Reconstructor, Record, RunDir, RunOptions, Schedule, Setup, TrainConfig, Trainer,
-    TrainingConfig, Which, prepare, run,
+    AdamConfig, DataConfig, Dataset, ModelSpec, OptimiserConfig, Progress, Recipe, Reconstructor,
+    Record, RunDir, RunOptions, Schedule, Setup, TrainConfig, Trainer, TrainingConfig, Which,
+    prepare, run,
 };
 use std::path::Path;
 use std::sync::OnceLock;
@@ -235,7 +235,10 @@ fn recomputation_saves_memory_and_keeps_the_result() -> Result<()> {
     let mut losses = Vec::new();
     let mut bytes = Vec::new();
     for recompute in [false, true] {
-        let ModelConfig::LearnedProximalGradient(mut config) = model(Group::cyclic(4), recompute);
+        let ModelConfig::LearnedProximalGradient(mut config) = model(Group::cyclic(4), recompute)
+        else {
+            panic!("another model");
+        };
         config.blocks = 6;
         let config = ModelConfig::LearnedProximalGradient(config);
         let mut trainer = trainer(&config, &recipe(10, 2), 3)?;
@@ -448,11 +451,7 @@ fn too_little_memory_is_an_error_with_both_numbers() {
     })
     .expect("an adapter");
     let operator = operator();
-    let spec = ModelSpec {
-        config: model(Group::cyclic(4), false),
-        channels: 1,
-        operator_norm: 0.3,
-    };
+    let spec = ModelSpec::new(&model(Group::cyclic(4), false), &operator, 0.3);
     let data = dataset(&operator, 1).expect("data");
     let result = Trainer::new(&limited, &spec, &operator, &recipe(1, 1), data, None);
     let error = result.map(|_| ()).expect_err("refused");

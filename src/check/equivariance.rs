@@ -5,7 +5,7 @@ use super::plans::{outputs, random_parameters};
 use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
 use crate::group::Group;
-use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig, Start};
+use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig, Network, Start};
 use crate::nn::{BasisKind, Parameters};
 use crate::operators::{FourierSampling, LinearOperator, RayTransform};
 use crate::reference::layout::grid_symmetry;

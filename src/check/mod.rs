@@ -9,6 +9,7 @@ mod equivariance;
 mod gradients;
 pub mod harness;
 mod kernels;
+mod layers;
 mod operators;
 mod plans;
 
@@ -218,6 +219,7 @@ fn registry(capabilities: Capabilities) -> Vec<Check> {
     checks.extend(operators::checks());
     checks.extend(gradients::checks());
     checks.extend(equivariance::checks());
+    checks.extend(layers::checks());
     checks.extend(kernels::variants(capabilities));
     checks.extend(plans::variants(capabilities));
     checks

@@ -8,7 +8,7 @@ use crate::kernels::conv2d::{ImageAlgorithm, Tile, WeightAlgorithm, WeightTile};
 use crate::kernels::symmetric_conv::{SymmetricAlgorithm, SymmetricTile, SymmetricWeightAlgorithm};
 use crate::kernels::{Capabilities, Forced};
 use crate::losses::half_mean_squared_error;
-use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
+use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig, Network};
 use crate::nn::Parameters;
 use crate::operators::{LinearOperator, RayTransform};
 use crate::reference::adam;

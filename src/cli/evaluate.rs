@@ -12,7 +12,7 @@ use crate::gpu::Gpu;
 use crate::problems::Problem;
 use crate::solvers::{self, Tv};
 use crate::tape::plan::Store;
-use crate::train::{ModelConfig, Reconstructor, RunDir, Which};
+use crate::train::{Reconstructor, RunDir, Which};
 use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -96,18 +96,13 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         None => None,
     };
     gpu.check_fault()?;
-    let ModelConfig::LearnedProximalGradient(model) = &run.config().model;
-    let trained = Method::network_name(model.group);
+    let group = run.config().model.group();
+    let trained = Method::network_name(group);
     let direct = problem.operator.pseudo_inverse_name();
     let rows = [
         (direct, None, 0, 0.0),
         ("tv", None, 0, 0.0),
-        (
-            trained,
-            Some(model.group),
-            network.parameters(),
-            state.seconds,
-        ),
+        (trained, Some(group), network.parameters(), state.seconds),
     ];
     let mut methods = Vec::new();
     for (i, (name, group, parameters, train_seconds)) in rows.into_iter().enumerate() {

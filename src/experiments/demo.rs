@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
-use crate::models::{LearnedProximalGradientConfig, Start};
+use crate::models::{LearnedProximalGradientConfig, ModelConfig, Start};
 use crate::problems::{
     FourierConfig, ImageSize, NoiseConfig, OperatorConfig, Problem, ProblemConfig,
     RayTransformConfig,
@@ -18,8 +18,8 @@ use crate::problems::{
 use crate::report::plot::{Axes, Curve, line_plot};
 use crate::report::{Page, Svg};
 use crate::train::{
-    AdamConfig, Dataset, ModelConfig, ModelSpec, OptimiserConfig, Recipe, Reconstructor,
-    RunOptions, Schedule, Trainer, TrainingConfig,
+    AdamConfig, Dataset, ModelSpec, OptimiserConfig, Recipe, Reconstructor, RunOptions, Schedule,
+    Trainer, TrainingConfig,
 };
 use serde::Serialize;
 use std::path::PathBuf;

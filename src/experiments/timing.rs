@@ -8,13 +8,13 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
-use crate::models::LearnedProximalGradientConfig;
+use crate::models::{LearnedProximalGradientConfig, ModelConfig};
 use crate::problems::{
     FourierConfig, ImageSize, OperatorConfig, Problem, ProblemConfig, RayTransformConfig,
 };
 use crate::report::{Align, Table};
 use crate::tape::plan::Store;
-use crate::train::{Dataset, ModelConfig, ModelSpec, Recipe, Trainer};
+use crate::train::{Dataset, ModelSpec, Recipe, Trainer};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

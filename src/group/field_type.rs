@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 use super::{Group, Representation};
 
@@ -25,6 +25,14 @@ impl FieldType {
         FieldType::mixed(group, vec![(representation, multiplicity)])
     }
 
+    /// `multiplicity` scalar fields.
+    pub fn trivial(group: Group, multiplicity: usize) -> Self {
+        FieldType {
+            group,
+            blocks: vec![(Representation::Trivial, multiplicity)],
+        }
+    }
+
     /// Blocks of fields, each block with its representation and multiplicity.
     ///
     /// # Errors
@@ -34,6 +42,27 @@ impl FieldType {
             representation.check(group)?;
         }
         Ok(FieldType { group, blocks })
+    }
+
+    /// The fields of `self` and after them those of `other`: the type of joined channels.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::error::Error::Config) if another group acts on `other`.
+    pub fn join(&self, other: &FieldType) -> Result<Self> {
+        if self.group != other.group {
+            return Err(Error::Config(format!(
+                "fields of {} and of {} cannot be joined: one group must act on all of them",
+                self.group, other.group
+            )));
+        }
+        let mut blocks = self.blocks.clone();
+        for block in &other.blocks {
+            match blocks.last_mut() {
+                Some(last) if last.0 == block.0 => last.1 += block.1,
+                _ => blocks.push(block.clone()),
+            }
+        }
+        FieldType::mixed(self.group, blocks)
     }
 
     /// The group that acts.
@@ -98,6 +127,23 @@ mod tests {
         let paper = FieldType::new(Group::cyclic(4), Representation::Regular, 24).expect("of C4");
         assert_eq!(paper.channels(), 96);
         assert!(paper.is_permutation());
+    }
+
+    #[test]
+    fn joined_types_count_like_joined_channels() {
+        let c4 = Group::cyclic(4);
+        let regular = FieldType::new(c4, Representation::Regular, 3).expect("of C4");
+        let joined = regular.join(&regular).expect("one group");
+        assert_eq!(joined.blocks(), [(Representation::Regular, 6)]);
+        let scalars = FieldType::trivial(c4, 2);
+        let joined = scalars.join(&regular).expect("one group");
+        assert_eq!(joined.to_string(), "C4: 2 x (trivial) + 3 x (regular)");
+        assert_eq!(joined.channels(), 14);
+        assert!(
+            joined
+                .join(&FieldType::trivial(Group::cyclic(2), 1))
+                .is_err()
+        );
     }
 
     #[test]

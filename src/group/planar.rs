@@ -83,6 +83,11 @@ impl Group {
         self.rotations
     }
 
+    /// The group has one element.
+    pub const fn is_trivial(self) -> bool {
+        self.rotations == 1 && !self.mirrors
+    }
+
     /// There are mirrors: the group is dihedral.
     pub const fn has_mirrors(self) -> bool {
         self.mirrors

@@ -1,14 +1,17 @@
 //! Learned proximal gradient descent (Celledoni et al. 2021, Algorithm 2 and eq. 11).
 
+use super::{Network, check_values};
 use crate::error::{Error, Result};
-use crate::group::Group;
+use crate::group::{FieldType, Group};
 use crate::nn::{
-    BasisKind, Bound, ConvolutionConfig, Fields, GroupConvolution, Initial, ParameterId, Parameters,
+    BasisKind, Bound, ConvolutionConfig, GroupConvolution, Initial, ParameterId, Parameters,
+    regular_fields,
 };
 use crate::operators::LinearOperator;
 use crate::shape::{Padding, Shape};
 use crate::tape::{Tape, Var};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How the data term's gradient is scaled before the network sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -124,14 +127,7 @@ impl LearnedProximalGradient {
         channels: usize,
         operator_norm: f64,
     ) -> Result<Self> {
-        let order = config.group.order();
         let bad = |what: String| Err(Error::Config(format!("[model] {what}")));
-        if config.width == 0 || !config.width.is_multiple_of(order) {
-            return bad(format!(
-                "width = {}: the width must be a positive multiple of the order {order} of {}",
-                config.width, config.group
-            ));
-        }
         if !(1..=64).contains(&config.blocks) {
             return bad(format!("blocks = {}: between 1 and 64", config.blocks));
         }
@@ -174,18 +170,28 @@ impl LearnedProximalGradient {
         &self.config
     }
 
-    /// The trained parameters.
-    pub fn parameters(&self) -> &Parameters {
+    /// One proximal operator (eq. 11).
+    fn prox(&self, tape: &mut Tape, bound: &Bound, block: &Block, input: Var) -> Result<Var> {
+        let slope = self.config.slope;
+        let mut lifted = block.lift.forward(tape, bound, input)?;
+        if self.config.activation_after_lift {
+            lifted = tape.leaky_relu(lifted, slope);
+        }
+        let inner = block.intermediate.forward(tape, bound, lifted)?;
+        let inner = tape.leaky_relu(inner, slope);
+        let sum = tape.add(lifted, inner)?;
+        block.projection.forward(tape, bound, sum)
+    }
+}
+
+impl Network for LearnedProximalGradient {
+    fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// Records the reconstruction from `y`, of shape `N channels H W` (Algorithm 2): from
-    /// `u = 0` (or another [start](Start)), `s = 0`, `blocks` times
+    /// Algorithm 2: from `u = 0` (or another [start](Start)), `s = 0`, `blocks` times
     /// `(u, s) = prox_i(u, s, grad E(u))`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if `y` does not fit the operator; those of its pseudo-inverse.
-    pub fn reconstruct(
+    fn reconstruct(
         &self,
         tape: &mut Tape,
         bound: &Bound,
@@ -229,69 +235,35 @@ impl LearnedProximalGradient {
         Ok(u)
     }
 
-    /// One proximal operator (eq. 11).
-    fn prox(&self, tape: &mut Tape, bound: &Bound, block: &Block, input: Var) -> Result<Var> {
-        let slope = self.config.slope;
-        let mut lifted = block.lift.forward(tape, bound, input)?;
-        if self.config.activation_after_lift {
-            lifted = tape.leaky_relu(lifted, slope);
-        }
-        let inner = block.intermediate.forward(tape, bound, lifted)?;
-        let inner = tape.leaky_relu(inner, slope);
-        let sum = tape.add(lifted, inner)?;
-        block.projection.forward(tape, bound, sum)
-    }
-
-    /// The network and parameters with which it reconstructs the fastest: as they are where the
-    /// layers are symmetric convolutions, which cost less than ordinary ones, else frozen.
-    ///
-    /// # Errors
-    /// Those of [`LearnedProximalGradient::freeze`].
-    pub fn deployed(&self, values: &[f32]) -> Result<(LearnedProximalGradient, Vec<f32>)> {
-        match self.config.group.order() > 1 && self.config.group.on_grid() {
-            true => Ok((self.clone(), values.to_vec())),
+    fn deployed(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
+        match !self.config.group.is_trivial() && self.config.group.on_grid() {
+            true => Ok((Arc::new(self.clone()), values.to_vec())),
             false => self.freeze(values),
         }
     }
 
-    /// The same network as an ordinary one (group C1) with the same output, and its parameters:
-    /// for runtimes that know plain convolutions only.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if `values` is not a flat parameter vector of this network.
-    pub fn freeze(&self, values: &[f32]) -> Result<(LearnedProximalGradient, Vec<f32>)> {
-        if values.len() != self.parameters.flat().elements() {
-            return Err(Error::shape(
-                "freeze",
-                format!(
-                    "{} values for parameters of length {}",
-                    values.len(),
-                    self.parameters.flat()
-                ),
-            ));
-        }
+    fn freeze(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
+        check_values(&self.parameters, values)?;
         let config = LearnedProximalGradientConfig {
-            group: Group::cyclic(1),
+            group: Group::TRIVIAL,
             basis: BasisKind::Complete,
             ..self.config.clone()
         };
         // The norm enters through the scale alone, which is copied.
         let mut frozen = LearnedProximalGradient::new(&config, self.channels, 1.0)?;
         frozen.scale = self.scale;
-        let mut frozen_values = vec![0.0; frozen.parameters.flat().elements()];
+        let mut frozen_values = vec![0.0; frozen.parameters.values()];
         for (from, to) in self.blocks.iter().zip(&frozen.blocks) {
             for (layer, target) in from.layers().into_iter().zip(to.layers()) {
-                let (kernel, bias) = layer.freeze(&self.parameters, values);
-                let [weight_id, bias_id] = target.parameters();
-                frozen_values[frozen.parameters.range(weight_id)].copy_from_slice(&kernel);
-                frozen_values[frozen.parameters.range(bias_id)].copy_from_slice(&bias);
+                let layer = layer.freeze(&self.parameters, values);
+                target.thaw(&frozen.parameters, &mut frozen_values, layer);
             }
             if let (Some(from), Some(to)) = (from.scale, to.scale) {
                 frozen_values[frozen.parameters.range(to)]
                     .copy_from_slice(&values[self.parameters.range(from)]);
             }
         }
-        Ok((frozen, frozen_values))
+        Ok((Arc::new(frozen), frozen_values))
     }
 }
 
@@ -303,26 +275,21 @@ impl Block {
         channels: usize,
         scale: f32,
     ) -> Result<Self> {
-        let inner = if config.group.order() == 1 {
-            Fields::trivial(config.width)
-        } else {
-            Fields::regular(config.width / config.group.order())
-        };
-        let mut layer = |name: &str, input: &Fields, output: &Fields, zero: bool| {
+        let inner = regular_fields(config.group, config.width, "[model] width")?;
+        let scalars = |channels| FieldType::trivial(config.group, channels);
+        let mut layer = |name: &str, input: &FieldType, output: &FieldType, zero: bool| {
             let config = ConvolutionConfig {
-                group: config.group,
-                input: input.clone(),
-                output: output.clone(),
                 size: config.kernel_size,
                 padding: config.padding,
                 basis: config.basis,
-                zero,
+                gain: if zero { 0.0 } else { 1.0 },
+                ..ConvolutionConfig::new(input.clone(), output.clone())
             };
             GroupConvolution::new(parameters, &format!("{index}.{name}"), &config)
         };
         let lift = layer(
             "lift",
-            &Fields::trivial(2 * channels + config.memory),
+            &scalars(2 * channels + config.memory),
             &inner,
             false,
         )?;
@@ -330,7 +297,7 @@ impl Block {
         let projection = layer(
             "projection",
             &inner,
-            &Fields::trivial(channels + config.memory),
+            &scalars(channels + config.memory),
             config.residual,
         )?;
         let learned = config.gradient_scale == GradientScale::Learned;

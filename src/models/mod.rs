@@ -1,7 +1,122 @@
 //! Reconstruction networks.
 
+mod config;
+mod denoising_cnn;
+mod fields;
+mod learned_primal_dual;
 mod learned_proximal_gradient;
+mod stage;
+mod unet;
 
+pub use config::ModelConfig;
+pub use denoising_cnn::{DenoisingCnn, DenoisingCnnConfig};
+pub use fields::{FieldsConfig, NonlinearityKind};
+pub use learned_primal_dual::{LearnedPrimalDual, LearnedPrimalDualConfig};
 pub use learned_proximal_gradient::{
     GradientScale, LearnedProximalGradient, LearnedProximalGradientConfig, Start,
 };
+pub use unet::{Sampling, UNet, UNetConfig};
+
+use crate::error::{Error, Result};
+use crate::nn::{Bound, Parameters};
+use crate::operators::LinearOperator;
+use crate::tape::{Tape, Var};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A network that reconstructs images from measurements. It owns no numbers: its parameters'
+/// values are bound where it is recorded.
+pub trait Network: Debug + Send + Sync {
+    /// What is trained.
+    fn parameters(&self) -> &Parameters;
+
+    /// Records the reconstruction from `y`, `N` measurements of `operator`: images of shape `N
+    /// channels H W`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `y` or the extents of the images do not fit; those of the operator.
+    fn reconstruct(
+        &self,
+        tape: &mut Tape,
+        bound: &Bound,
+        operator: &dyn LinearOperator,
+        y: Var,
+    ) -> Result<Var>;
+
+    /// The network and [values](Parameters::values) with which it reconstructs the fastest: as
+    /// they are where the layers are symmetric convolutions, which cost less than ordinary ones,
+    /// else frozen where that is possible.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `values` are not this network's.
+    fn deployed(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)>;
+
+    /// The same network with ordinary convolutions (group C1) and the same output, and its values:
+    /// for runtimes that know plain convolutions only.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it has layers that ordinary ones cannot express;
+    /// [`Error::Shape`] if `values` are not this network's.
+    fn freeze(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)>;
+}
+
+/// What a network must know of the operator that it is made for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OperatorFacts {
+    /// Channels of an image: 1, or 2 for a complex one.
+    pub channels: usize,
+    /// Channels of a measurement.
+    pub measurement_channels: usize,
+    /// The operator's norm.
+    pub norm: f64,
+    /// Whether the measurement closes onto itself: [`LinearOperator::closed_views`].
+    pub closed_views: bool,
+}
+
+impl OperatorFacts {
+    /// Those of `operator`, whose norm is `norm`.
+    pub fn of(operator: &dyn LinearOperator, norm: f64) -> Self {
+        OperatorFacts {
+            channels: operator.domain().c(),
+            measurement_channels: operator.range().c(),
+            norm,
+            closed_views: operator.closed_views(),
+        }
+    }
+
+    /// The norm.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if it is not a positive number.
+    pub fn checked_norm(&self) -> Result<f64> {
+        match self.norm.is_finite() && self.norm > 0.0 {
+            true => Ok(self.norm),
+            false => Err(Error::NotFinite(format!(
+                "the operator's norm is {}: the measurements would not depend on the image",
+                self.norm
+            ))),
+        }
+    }
+
+    fn views(&self) -> &'static str {
+        match self.closed_views {
+            true => "views equally spaced on half a turn",
+            false => "measurements without that symmetry",
+        }
+    }
+}
+
+/// Verifies that `values` may be those of `parameters`.
+fn check_values(parameters: &Parameters, values: &[f32]) -> Result<()> {
+    match values.len() == parameters.values() {
+        true => Ok(()),
+        false => Err(Error::shape(
+            "freeze",
+            format!(
+                "{} values for a network of {}",
+                values.len(),
+                parameters.values()
+            ),
+        )),
+    }
+}

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::reference::random::{self, Draw};
 use crate::shape::Shape;
 use crate::tape::{Tape, Var};
+use std::ops::Range;
 
 /// How a parameter starts.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -21,6 +22,18 @@ pub enum Initial {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ParameterId(usize);
 
+/// A running statistic of a model, by its place in [`Parameters`]: a number that training updates
+/// and that has no gradient.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct StatisticId(usize);
+
+#[derive(Clone, PartialEq, Debug)]
+struct Statistic {
+    name: String,
+    shape: Shape,
+    initial: f32,
+}
+
 #[derive(Clone, PartialEq, Debug)]
 struct Entry {
     name: String,
@@ -29,26 +42,53 @@ struct Entry {
     initial: Initial,
 }
 
-/// Names, shapes and places of a model's parameters in one flat state named [`Parameters::STATE`].
+/// Names, shapes and places of a model's parameters in one flat state named [`Parameters::STATE`],
+/// and its running statistics, each a state of its own name.
 ///
-/// Each begins at a multiple of 64 elements, which lets kernels bind it in place; the gaps hold
-/// zeros.
+/// Each parameter begins at a multiple of 64 elements, which lets kernels bind it in place; the gaps
+/// hold zeros. On the host the statistics follow the flat state: a model's *values* are both.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Parameters {
     entries: Vec<Entry>,
     len: usize,
+    statistics: Vec<Statistic>,
 }
 
-/// The parameters on one tape.
+/// The parameters on one tape, and whether it trains them.
 #[derive(Clone, Debug)]
 pub struct Bound {
     vars: Vec<Var>,
+    statistics: Vec<Var>,
+    /// The number of the random draws of a training step.
+    draw: Option<Var>,
 }
 
 impl Bound {
     /// The value of a parameter.
     pub fn get(&self, id: ParameterId) -> Var {
         self.vars[id.0]
+    }
+
+    /// The value of a running statistic.
+    pub fn statistic(&self, id: StatisticId) -> Var {
+        self.statistics[id.0]
+    }
+
+    /// For a training step whose random numbers are those of `draw`, a scalar holding an integer
+    /// below 2^24: layers drop fields, and normalise by the batch.
+    pub fn in_training(mut self, draw: Var) -> Self {
+        self.draw = Some(draw);
+        self
+    }
+
+    /// This is a training step.
+    pub fn training(&self) -> bool {
+        self.draw.is_some()
+    }
+
+    /// The number of a training step's random draws.
+    pub fn draw(&self) -> Option<Var> {
+        self.draw
     }
 
     /// All of them, in order.
@@ -82,6 +122,21 @@ impl Parameters {
         ParameterId(self.entries.len() - 1)
     }
 
+    /// Adds a running statistic that starts at `initial` everywhere.
+    pub fn add_statistic(
+        &mut self,
+        name: impl Into<String>,
+        shape: Shape,
+        initial: f32,
+    ) -> StatisticId {
+        self.statistics.push(Statistic {
+            name: name.into(),
+            shape,
+            initial,
+        });
+        StatisticId(self.statistics.len() - 1)
+    }
+
     /// The number of trained numbers.
     pub fn count(&self) -> usize {
         self.entries.iter().map(|e| e.shape.elements()).sum()
@@ -92,23 +147,43 @@ impl Parameters {
         Shape::vector(self.len)
     }
 
-    /// Name, shape and range in the flat state of each parameter.
-    pub fn layout(&self) -> impl Iterator<Item = (&str, Shape, std::ops::Range<usize>)> {
-        self.entries.iter().map(|e| {
+    /// The number of a model's values: the flat state and after it the statistics.
+    pub fn values(&self) -> usize {
+        let statistics = self.statistics.iter().map(|s| s.shape.elements());
+        self.len + statistics.sum::<usize>()
+    }
+
+    /// Name, shape and range in a model's values of each parameter and statistic.
+    pub fn layout(&self) -> impl Iterator<Item = (&str, Shape, Range<usize>)> {
+        let entries = self.entries.iter().map(|e| {
             let range = e.offset..e.offset + e.shape.elements();
             (e.name.as_str(), e.shape, range)
+        });
+        entries.chain(self.running())
+    }
+
+    /// The states of a model with their shapes and ranges in its values.
+    pub fn states(&self) -> impl Iterator<Item = (&str, Shape, Range<usize>)> {
+        std::iter::once((Self::STATE, self.flat(), 0..self.len)).chain(self.running())
+    }
+
+    fn running(&self) -> impl Iterator<Item = (&str, Shape, Range<usize>)> {
+        self.statistics.iter().scan(self.len, |end, s| {
+            let start = *end;
+            *end += s.shape.elements();
+            Some((s.name.as_str(), s.shape, start..*end))
         })
     }
 
     /// The range of one parameter in the flat state.
-    pub fn range(&self, id: ParameterId) -> std::ops::Range<usize> {
+    pub fn range(&self, id: ParameterId) -> Range<usize> {
         let entry = &self.entries[id.0];
         entry.offset..entry.offset + entry.shape.elements()
     }
 
-    /// Initial values, from a seed; the same on every platform.
+    /// Initial [values](Self::values), from a seed; the same on every platform.
     pub fn initial(&self, seed: u64) -> Vec<f32> {
-        let mut values = vec![0.0; self.len];
+        let mut values = vec![0.0; self.values()];
         for (stream, entry) in self.entries.iter().enumerate() {
             let part = &mut values[entry.offset..][..entry.shape.elements()];
             match entry.initial {
@@ -122,10 +197,14 @@ impl Parameters {
                 }
             }
         }
+        for (statistic, (_, _, range)) in self.statistics.iter().zip(self.running()) {
+            values[range].fill(statistic.initial);
+        }
         values
     }
 
-    /// Records the parameters as views of the flat state.
+    /// Records the parameters as views of the flat state, for a network that is applied, not
+    /// trained.
     ///
     /// # Errors
     /// None in practice.
@@ -139,7 +218,15 @@ impl Parameters {
                 tape.reshape(part, e.shape)
             })
             .collect::<Result<_>>()?;
-        Ok((flat, Bound { vars }))
+        let statistics = self.statistics.iter();
+        let statistics = statistics.map(|s| tape.state(&s.name, s.shape)).collect();
+        let draw = None;
+        let bound = Bound {
+            vars,
+            statistics,
+            draw,
+        };
+        Ok((flat, bound))
     }
 
     /// Joins the parameters' gradients in the layout of the flat state.

@@ -50,6 +50,13 @@ pub trait LinearOperator: Send + Sync {
     /// What the pseudo-inverse is called in tables and files: `fbp`, `zero-filled`.
     fn pseudo_inverse_name(&self) -> &'static str;
 
+    /// The measurement is a sinogram of views that are equally spaced on half a turn, with a centred
+    /// detector: after the last view comes the first with its bins reversed, and a rotation of the
+    /// image by a multiple of the views' step shifts them.
+    fn closed_views(&self) -> bool {
+        false
+    }
+
     /// Records `y` with zeros where nothing is measured, so that a measurement's noise does not
     /// appear there.
     ///

@@ -56,6 +56,10 @@ impl LinearOperator for RayTransform {
         fbp(tape, y, self, Filter::RamLak)
     }
 
+    fn closed_views(&self) -> bool {
+        self.geometry.closed()
+    }
+
     fn pseudo_inverse_name(&self) -> &'static str {
         "fbp"
     }

@@ -47,6 +47,17 @@ impl ParallelBeam {
         }
     }
 
+    /// Whether the views are equally spaced on half a turn, from any first one on, and the detector is
+    /// centred: then after the last view comes the first with its bins reversed.
+    pub fn closed(&self) -> bool {
+        let step = std::f64::consts::PI / self.angles.len().max(1) as f64;
+        let steps = self.angles.windows(2).all(|pair| {
+            let miss = pair[1] - pair[0] - step;
+            miss.abs() <= 1e-9
+        });
+        steps && self.offset == 0.0 && !self.angles.is_empty()
+    }
+
     /// Image shape for a batch of `n`: `n 1 H W`.
     pub fn image(&self, n: usize) -> Shape {
         Shape::new(n, 1, self.rows, self.columns)

@@ -87,7 +87,8 @@ impl Tape {
     ) {
         for index in nodes {
             let mut node = self.nodes[index].clone();
-            if node.op.is_leaf() {
+            // What updates a state does so once; no gradient passes through it.
+            if node.op.is_leaf() || node.op.updates() > 0 {
                 continue;
             }
             for input in &mut node.inputs {

@@ -13,7 +13,7 @@ const MODEL: &str = "model.safetensors";
 const OPTIMISER: &str = "optimiser.safetensors";
 const PREFIXES: [&str; 2] = ["m.", "v."];
 /// Raised when older programs cannot read what this one writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Parameters, and everything else that training from there on depends on.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,7 +56,7 @@ impl Checkpoint {
     /// [`Error::Io`]; [`Error::Shape`] if the vectors are not those of the network.
     pub fn save(&self, path: &Path) -> Result<()> {
         let model = self.model.build()?;
-        let len = model.parameters().flat().elements();
+        let len = model.parameters().values();
         let moments = self.moments.iter().flatten();
         if let Some(wrong) =
             (std::iter::once(&self.parameters).chain(moments)).find(|values| values.len() != len)

@@ -1,7 +1,7 @@
 use super::*;
 use crate::group::Group;
-use crate::models::LearnedProximalGradientConfig;
-use crate::train::ModelConfig;
+use crate::models::{LearnedProximalGradientConfig, ModelConfig};
+
 use std::fs;
 
 fn spec(width: usize) -> ModelSpec {
@@ -13,6 +13,8 @@ fn spec(width: usize) -> ModelSpec {
             ..Default::default()
         }),
         channels: 1,
+        measurement_channels: 1,
+        closed_views: true,
         operator_norm: 0.335_060_04,
     }
 }
@@ -193,8 +195,8 @@ fn damaged_checkpoints_are_typed_errors_that_say_what_was_found() {
         (
             "newer",
             MODEL,
-            swap(&model, "format\\\":1", "format\\\":9"),
-            &["format 9", "expected 1"],
+            swap(&model, "format\\\":2", "format\\\":9"),
+            &["format 9", "expected 2"],
         ),
         (
             "another model",

@@ -3,13 +3,14 @@
 use crate::config::{parse_toml, within};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
+use crate::models::{ModelConfig, Network, OperatorFacts};
 use crate::operators::{LinearOperator, diagnostics};
 use crate::problems::{Problem, ProblemConfig};
 use crate::tape::AdamConstants;
 use crate::tape::plan::Store;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Everything that determines a training run. Every default is that of Celledoni et al. 2021.
 ///
@@ -69,20 +70,6 @@ pub struct DataConfig {
     /// How many of them, from the first; by default all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_images: Option<usize>,
-}
-
-/// The network.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum ModelConfig {
-    /// Learned proximal gradient descent.
-    LearnedProximalGradient(LearnedProximalGradientConfig),
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        ModelConfig::LearnedProximalGradient(LearnedProximalGradientConfig::default())
-    }
 }
 
 /// The loss.
@@ -408,6 +395,10 @@ pub struct ModelSpec {
     pub config: ModelConfig,
     /// Channels of an image.
     pub channels: usize,
+    /// Channels of a measurement.
+    pub measurement_channels: usize,
+    /// Whether measurements are sinograms that close onto themselves.
+    pub closed_views: bool,
     /// The norm of the operator that the network is trained with. Single precision survives the
     /// way through a text file.
     pub operator_norm: f32,
@@ -423,20 +414,33 @@ impl ModelSpec {
         operator: &dyn LinearOperator,
         store: &Store,
     ) -> Result<Self> {
-        Ok(ModelSpec {
+        let norm = diagnostics::norm(operator, store, 200)? as f32;
+        Ok(ModelSpec::new(config, operator, norm))
+    }
+
+    /// The network `config` for `operator` of norm `operator_norm`.
+    pub fn new(config: &ModelConfig, operator: &dyn LinearOperator, operator_norm: f32) -> Self {
+        let facts = OperatorFacts::of(operator, f64::from(operator_norm));
+        ModelSpec {
             config: config.clone(),
-            channels: operator.domain().c(),
-            operator_norm: diagnostics::norm(operator, store, 200)? as f32,
-        })
+            channels: facts.channels,
+            measurement_channels: facts.measurement_channels,
+            closed_views: facts.closed_views,
+            operator_norm,
+        }
     }
 
     /// The network.
     ///
     /// # Errors
-    /// Those of [`LearnedProximalGradient::new`].
-    pub fn build(&self) -> Result<LearnedProximalGradient> {
-        let ModelConfig::LearnedProximalGradient(config) = &self.config;
-        LearnedProximalGradient::new(config, self.channels, f64::from(self.operator_norm))
+    /// Those of [`ModelConfig::build`].
+    pub fn build(&self) -> Result<Arc<dyn Network>> {
+        self.config.build(&OperatorFacts {
+            channels: self.channels,
+            measurement_channels: self.measurement_channels,
+            norm: f64::from(self.operator_norm),
+            closed_views: self.closed_views,
+        })
     }
 
     /// This network with the operator's norm that `trained` was made with, so that a norm measured
@@ -459,12 +463,11 @@ impl ModelSpec {
     /// `(key, self's value, other's value)`. The operator's norm is not compared.
     pub fn difference(&self, other: &ModelSpec) -> Option<(String, String, String)> {
         let settings = |spec: &ModelSpec| {
-            let ModelConfig::LearnedProximalGradient(mut config) = spec.config.clone();
-            // Costs time and saves memory; changes no result.
-            config.recompute = false;
-            let config = ModelConfig::LearnedProximalGradient(config);
+            let config = spec.config.clone().with_recompute(false);
             let mut value = serde_json::to_value(config).unwrap_or_default();
             value["channels"] = spec.channels.into();
+            value["measurement_channels"] = spec.measurement_channels.into();
+            value["closed_views"] = spec.closed_views.into();
             value
         };
         let (a, b) = (settings(self), settings(other));

@@ -1,5 +1,6 @@
 use super::*;
 use crate::group::Group;
+use crate::models::LearnedProximalGradientConfig;
 
 const MINIMAL: &str = r#"
 [problem.operator]
@@ -23,7 +24,9 @@ fn defaults_are_the_papers() {
         (1e-4, 0.9, 0.999, 1e-8)
     );
     assert_eq!((config.training.steps, config.training.batch), (100_000, 1));
-    let ModelConfig::LearnedProximalGradient(model) = &config.model;
+    let ModelConfig::LearnedProximalGradient(model) = &config.model else {
+        panic!("another model");
+    };
     assert_eq!(
         (model.group, model.width, model.blocks, model.memory),
         (Group::cyclic(4), 96, 8, 5)
@@ -69,7 +72,9 @@ fn overrides_are_toml_values_or_plain_text() {
     )
     .expect("valid");
     assert_eq!(config.training.steps, 7);
-    let ModelConfig::LearnedProximalGradient(model) = &config.model;
+    let ModelConfig::LearnedProximalGradient(model) = &config.model else {
+        panic!("another model");
+    };
     assert_eq!(model.group, Group::cyclic(1));
     let OptimiserConfig::Adam(adam) = &config.optimiser;
     assert_eq!(adam.learning_rate, 2e-3);
@@ -148,7 +153,7 @@ fn every_bad_number_is_a_typed_error_that_names_its_key() {
         ),
         ("loss", "weight = 1", "unknown key `weight`"),
         ("model", "widht = 3", "nearest known one is `width`"),
-        ("model", "kind = \"unet\"", "`learned_proximal_gradient`"),
+        ("model", "kind = \"resnet\"", "`unet`"),
     ] {
         let kind = match section {
             _ if line.starts_with("kind") => "",
@@ -184,6 +189,8 @@ fn networks_differ_in_what_they_compute_not_in_how() {
     let spec = ModelSpec {
         config: ModelConfig::default(),
         channels: 1,
+        measurement_channels: 1,
+        closed_views: true,
         operator_norm: 1.0,
     };
     let with = |change: fn(&mut LearnedProximalGradientConfig)| {

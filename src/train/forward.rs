@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::Pending;
-use crate::models::LearnedProximalGradient;
+use crate::models::Network;
 use crate::operators::LinearOperator;
 use crate::shape::Shape;
 use crate::tape::plan::{Options, Plan, Store};
@@ -33,7 +33,7 @@ impl Forward {
     pub fn compile(
         store: &Store,
         operator: &dyn LinearOperator,
-        model: &LearnedProximalGradient,
+        model: &dyn Network,
         count: usize,
         reserved: u64,
     ) -> Result<Self> {
@@ -130,7 +130,7 @@ impl Forward {
 
 /// Records the reconstruction of `batch` images.
 pub(super) fn record(
-    model: &LearnedProximalGradient,
+    model: &dyn Network,
     operator: &dyn LinearOperator,
     batch: usize,
 ) -> Result<(Tape, Var)> {

@@ -30,8 +30,8 @@ pub mod trainer;
 
 pub use checkpoint::{Checkpoint, TrainingState};
 pub use config::{
-    AdamConfig, DataConfig, LossConfig, ModelConfig, ModelSpec, OptimiserConfig, Recipe, Schedule,
-    TrainConfig, TrainingConfig,
+    AdamConfig, DataConfig, LossConfig, ModelSpec, OptimiserConfig, Recipe, Schedule, TrainConfig,
+    TrainingConfig,
 };
 pub use dataset::Dataset;
 pub use prepare::prepare;

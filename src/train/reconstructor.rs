@@ -5,12 +5,11 @@ use super::forward::Forward;
 use super::run_dir::{RunDir, Which};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::nn::Parameters;
 use crate::operators::LinearOperator;
 use crate::tape::plan::Store;
 
 /// A trained network compiled for reconstruction, in the form in which it is the fastest
-/// ([`LearnedProximalGradient::deployed`](crate::models::LearnedProximalGradient::deployed)).
+/// ([`Network::deployed`](crate::models::Network::deployed)).
 pub struct Reconstructor {
     forward: Forward,
     parameters: usize,
@@ -48,9 +47,11 @@ impl Reconstructor {
         let model = spec.build()?;
         let (deployed, values) = model.deployed(parameters)?;
         let store = Store::new(gpu);
-        store.write(Parameters::STATE, deployed.parameters().flat(), &values)?;
+        for (name, shape, range) in deployed.parameters().states() {
+            store.write(name, shape, &values[range])?;
+        }
         Ok(Reconstructor {
-            forward: Forward::compile(&store, operator, &deployed, batch, 0)?,
+            forward: Forward::compile(&store, operator, &*deployed, batch, 0)?,
             parameters: model.parameters().count(),
         })
     }

@@ -1,20 +1,20 @@
 //! One training step as a compiled plan that is replayed.
 
 use super::checkpoint::{Checkpoint, TrainingState};
-use super::config::{AdamConfig, LossConfig, ModelConfig, ModelSpec, OptimiserConfig, Recipe};
+use super::config::{AdamConfig, LossConfig, ModelSpec, OptimiserConfig, Recipe};
 use super::dataset::{BatchOrder, Dataset};
 use super::forward::{self, Forward};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pending};
 use crate::losses;
 use crate::metrics;
-use crate::models::LearnedProximalGradient;
-use crate::nn::Parameters;
+use crate::models::{ModelConfig, Network};
 use crate::operators::LinearOperator;
 use crate::reference::adam::rates;
 use crate::shape::Shape;
 use crate::tape::plan::{Chosen, Options, Plan, Profile, Store};
 use crate::tape::{AdamConstants, Tape, Unary, Var};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The states that hold Adam's moments.
@@ -29,7 +29,7 @@ const WARM_UPS: usize = 2;
 pub struct Trainer {
     store: Store,
     spec: ModelSpec,
-    model: LearnedProximalGradient,
+    model: Arc<dyn Network>,
     recipe: Recipe,
     data: Dataset,
     validation: Option<(Dataset, Forward)>,
@@ -51,12 +51,29 @@ pub struct Scores {
     pub psnr: f64,
 }
 
+/// The input that numbers the random draws of a training step.
+const DRAW: &str = "draw";
+/// Draws have numbers below this one; a longer training repeats them.
+const DRAWS: u64 = 1 << 24;
+
 /// The values of a recorded training step.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Recorded {
     loss: Var,
     /// The new parameters: what makes the update happen.
     parameters: Var,
+    /// The new running statistics.
+    statistics: Vec<Var>,
+    /// Something is drawn at random.
+    draws: bool,
+}
+
+impl Recorded {
+    fn outputs(&self) -> Vec<Var> {
+        let mut outputs = vec![self.loss, self.parameters];
+        outputs.extend(&self.statistics);
+        outputs
+    }
 }
 
 impl Trainer {
@@ -92,13 +109,12 @@ impl Trainer {
         }
         let model = spec.build()?;
         let store = Store::new(gpu);
-        let (tape, recorded) = record(&model, operator, recipe)?;
-        let outputs = [recorded.loss, recorded.parameters];
-        let plan = Plan::compile(&tape, &outputs, &store, Options::tuned())?;
+        let (tape, recorded) = record(&*model, operator, recipe)?;
+        let plan = Plan::compile(&tape, &recorded.outputs(), &store, Options::tuned())?;
         let validation = validation
             .map(|data| {
                 let reserved = plan.memory().total();
-                let forward = Forward::compile(&store, operator, &model, data.count(), reserved)?;
+                let forward = Forward::compile(&store, operator, &*model, data.count(), reserved)?;
                 Ok::<_, Error>((data, forward))
             })
             .transpose()?;
@@ -143,11 +159,16 @@ impl Trainer {
         // The kernel's own decays, in single precision: their bias is what is to be corrected.
         let AdamConstants { beta1, beta2, .. } = adam.constants();
         let rates = rates(lr, [beta1, beta2].map(f64::from), t).map(|r| r as f32);
-        self.plan.run(&[
+        let draw = [(t % DRAWS) as f32];
+        let mut inputs: Vec<(&str, &[f32])> = vec![
             ("measurements", &self.measurements),
             ("truth", &self.truth),
             ("rates", &rates),
-        ])?;
+        ];
+        if self.recorded.draws {
+            inputs.push((DRAW, &draw));
+        }
+        self.plan.run(&inputs)?;
         self.state.step = t;
         Ok(())
     }
@@ -259,8 +280,8 @@ impl Trainer {
     }
 
     /// The network.
-    pub fn model(&self) -> &LearnedProximalGradient {
-        &self.model
+    pub fn model(&self) -> &dyn Network {
+        &*self.model
     }
 
     /// The recipe.
@@ -278,15 +299,17 @@ impl Trainer {
         (self.validation.as_ref()).map_or(0, |(_, forward)| forward.bytes())
     }
 
-    /// The flat parameters; blocks.
+    /// The network's [values](Parameters::values); blocks.
     ///
     /// # Errors
     /// [`Error::Device`].
     pub fn parameters(&self) -> Result<Vec<f32>> {
-        self.store.read(Parameters::STATE)
+        let states = self.model.parameters().states();
+        let parts = states.map(|(name, _, _)| self.store.read(name));
+        Ok(parts.collect::<Result<Vec<_>>>()?.concat())
     }
 
-    /// Starts from these flat parameters instead: step 0, moments zero.
+    /// Starts from these values of the network instead: step 0, moments zero.
     ///
     /// # Errors
     /// [`Error::Shape`] if there is another number of them.
@@ -296,12 +319,23 @@ impl Trainer {
         Ok(())
     }
 
-    fn write_states(&self, parameters: &[f32], moments: Option<&[Vec<f32>; 2]>) -> Result<()> {
-        let shape = self.model.parameters().flat();
-        self.store.write(Parameters::STATE, shape, parameters)?;
-        let zeros = [(); 2].map(|()| vec![0.0; shape.elements()]);
-        for (name, values) in MOMENTS.iter().zip(moments.unwrap_or(&zeros)) {
-            self.store.write(name, shape, values)?;
+    fn write_states(&self, values: &[f32], moments: Option<&[Vec<f32>; 2]>) -> Result<()> {
+        let parameters = self.model.parameters();
+        if values.len() != parameters.values() {
+            return Err(Error::shape(
+                "parameters",
+                format!("{} values for {}", values.len(), parameters.values()),
+            ));
+        }
+        for (name, shape, range) in parameters.states() {
+            self.store.write(name, shape, &values[range])?;
+        }
+        // What has no gradient has no moments; on the host they are filled up with zeros.
+        let flat = parameters.flat();
+        let zeros = [(); 2].map(|()| vec![0.0; flat.elements()]);
+        for (name, moment) in MOMENTS.iter().zip(moments.unwrap_or(&zeros)) {
+            let moment = &moment[..moment.len().min(flat.elements())];
+            self.store.write(name, flat, moment)?;
         }
         Ok(())
     }
@@ -312,9 +346,12 @@ impl Trainer {
     /// [`Error::NotFinite`] that names the step and the parameter if a number is not;
     /// [`Error::Device`].
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        let [m, v] = MOMENTS;
-        let [parameters, m, v] = [Parameters::STATE, m, v].map(|name| self.store.read(name));
-        let (parameters, moments) = (parameters?, [m?, v?]);
+        let parameters = self.parameters()?;
+        let [m, v] = MOMENTS.map(|name| self.store.read(name));
+        let mut moments = [m?, v?];
+        for moment in &mut moments {
+            moment.resize(parameters.len(), 0.0);
+        }
         for (what, values) in [
             ("parameter", &parameters),
             ("first moment of parameter", &moments[0]),
@@ -388,18 +425,14 @@ pub fn tapes(
     recipe: &Recipe,
 ) -> Result<Vec<(Tape, Vec<Var>)>> {
     recipe.validate()?;
-    let spec = ModelSpec {
-        config: config.clone(),
-        channels: operator.domain().c(),
-        // No kernel depends on it.
-        operator_norm: 1.0,
-    };
+    // No kernel depends on the norm.
+    let spec = ModelSpec::new(config, operator, 1.0);
     let model = spec.build()?;
-    let (tape, recorded) = record(&model, operator, recipe)?;
-    let mut tapes = vec![(tape, vec![recorded.loss, recorded.parameters])];
+    let (tape, recorded) = record(&*model, operator, recipe)?;
+    let mut tapes = vec![(tape, recorded.outputs())];
     let (deployed, _) = model.deployed(&model.parameters().initial(0))?;
     for model in [model, deployed] {
-        let (tape, output) = forward::record(&model, operator, 1)?;
+        let (tape, output) = forward::record(&*model, operator, 1)?;
         tapes.push((tape, vec![output]));
     }
     Ok(tapes)
@@ -407,7 +440,7 @@ pub fn tapes(
 
 /// Records reconstruction, loss, gradients and update.
 fn record(
-    model: &LearnedProximalGradient,
+    model: &dyn Network,
     operator: &dyn LinearOperator,
     recipe: &Recipe,
 ) -> Result<(Tape, Recorded)> {
@@ -416,7 +449,9 @@ fn record(
     let y = tape.input("measurements", operator.range().with(0, batch));
     let truth = tape.input("truth", operator.domain().with(0, batch));
     let rates = tape.input("rates", Shape::vector(2));
+    let draw = tape.input(DRAW, Shape::SCALAR);
     let (theta, bound) = model.parameters().bind(&mut tape)?;
+    let bound = bound.in_training(draw);
     let estimate = model.reconstruct(&mut tape, &bound, operator, y)?;
     let LossConfig::Supervised {} = recipe.loss;
     let loss = losses::half_mean_squared_error(&mut tape, estimate, truth)?;
@@ -428,7 +463,13 @@ fn record(
     }
     let [m, v] = MOMENTS.map(|name| tape.state(name, theta.shape()));
     let parameters = tape.adam([theta, m, v], gradient, rates, adam.constants())?;
-    Ok((tape, Recorded { loss, parameters }))
+    let recorded = Recorded {
+        loss,
+        parameters,
+        statistics: tape.assigned(),
+        draws: (tape.nodes().iter()).any(|node| node.inputs.contains(&draw.index())),
+    };
+    Ok((tape, recorded))
 }
 
 /// The gradient scaled down to the 2-norm `limit` where it is longer.
@@ -470,6 +511,7 @@ fn score(data: &Dataset, images: &[f32], loss: Option<&LossConfig>) -> Result<Sc
 mod tests {
     use super::*;
     use crate::kernels::Capabilities;
+    use crate::models::LearnedProximalGradient;
     use crate::models::LearnedProximalGradientConfig;
     use crate::operators::RayTransform;
     use crate::shape::ParallelBeam;

@@ -6,7 +6,7 @@ use crate::bench::name::{Network, Scan};
 use crate::error::Result;
 use crate::group::Group;
 use crate::losses;
-use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig};
+use crate::models::{LearnedProximalGradientConfig, ModelConfig, OperatorFacts};
 use crate::nn::Parameters;
 use crate::operators::{LinearOperator, RayTransform, diagnostics};
 use crate::problems::{FourierConfig, ImageSize};
@@ -79,8 +79,9 @@ impl Recorded {
             recompute: settings.recompute,
             ..Default::default()
         };
-        let mut model = LearnedProximalGradient::new(&config, operator.domain().c(), norm)?;
-        let mut parameters = perturbed(&model);
+        let facts = OperatorFacts::of(operator.as_ref(), norm);
+        let mut model = ModelConfig::LearnedProximalGradient(config).build(&facts)?;
+        let mut parameters = perturbed(model.parameters());
         if !settings.step {
             (model, parameters) = model.deployed(&parameters)?;
         }
@@ -250,8 +251,7 @@ pub(super) fn dense_flops(network: Network, settings: Settings, store: &Store) -
 }
 
 /// Initial parameters with all layers active: the zero ones of a fresh network would hide faults.
-fn perturbed(model: &LearnedProximalGradient) -> Vec<f32> {
-    let parameters = model.parameters();
+fn perturbed(parameters: &Parameters) -> Vec<f32> {
     let mut values = parameters.initial(1);
     let added = random::normal(Draw::new(1, 99), values.len());
     for (_, _, range) in parameters.layout() {

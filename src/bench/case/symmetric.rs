@@ -4,8 +4,8 @@ use super::compared::{compare, noise, select, some_channels, wide};
 use super::convolution::WINDOW;
 use crate::bench::name::{Pass, SymmetricConvolution};
 use crate::error::Result;
-use crate::group::{Group, KernelBasis, Representation};
-use crate::nn::{BasisKind, ConvolutionConfig, Fields, GroupConvolution, Parameters};
+use crate::group::{FieldType, Group, KernelBasis, Representation};
+use crate::nn::{ConvolutionConfig, GroupConvolution, Parameters};
 use crate::reference::{Twin, conv2d};
 use crate::shape::Shape;
 use crate::tape::Tape;
@@ -22,19 +22,16 @@ pub(super) fn symmetric(
     options: Options,
 ) -> Result<(Plan, Option<String>)> {
     let mut parameters = Parameters::new();
+    let regular = |fields| FieldType::new(layer.group, Representation::Regular, fields);
     let config = ConvolutionConfig {
-        group: layer.group,
-        input: Fields::regular(layer.input),
-        output: Fields::regular(layer.output),
         size: WINDOW.size,
         padding: WINDOW.padding,
-        basis: BasisKind::Complete,
-        zero: false,
+        ..ConvolutionConfig::new(regular(layer.input)?, regular(layer.output)?)
     };
     let convolution = GroupConvolution::new(&mut parameters, "layer", &config)?;
     // The biases start at zero and stay so.
     let values = parameters.initial(1);
-    let [weight_id, _] = convolution.parameters();
+    let weight_id = convolution.weight().expect("one pair of representations");
     let [x, w, y] = layer.expanded();
 
     let mut tape = Tape::new();

@@ -17,14 +17,14 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
-use crate::models::{LearnedProximalGradientConfig, Start};
+use crate::models::{LearnedProximalGradientConfig, ModelConfig, Start};
 use crate::nn::BasisKind;
 use crate::problems::{
     FourierConfig, ImageSize, NoiseConfig, OperatorConfig, Problem, ProblemConfig,
 };
 use crate::train::{
-    self, AdamConfig, DataConfig, Dataset, ModelConfig, OptimiserConfig, Progress, Reconstructor,
-    RunDir, RunOptions, Schedule, TrainConfig, TrainingConfig, Which, dataset::load_images,
+    self, AdamConfig, DataConfig, Dataset, OptimiserConfig, Progress, Reconstructor, RunDir,
+    RunOptions, Schedule, TrainConfig, TrainingConfig, Which, dataset::load_images,
 };
 use num_complex::Complex32;
 use serde::Serialize;
@@ -492,6 +492,8 @@ mod tests {
             let spec = ModelSpec {
                 config: config.model,
                 channels: 2,
+                measurement_channels: 2,
+                closed_views: false,
                 operator_norm: 1.0,
             };
             spec.build().expect("valid").parameters().count()

@@ -225,6 +225,14 @@ impl Tape {
         Ok(self.push(Op::Assign, &[state, value], state.shape))
     }
 
+    /// The results of all [assignments](Tape::assign) so far: outputs that a plan needs if it is to
+    /// carry them out.
+    pub fn assigned(&self) -> Vec<Var> {
+        let nodes = self.nodes.iter().enumerate();
+        let assigned = nodes.filter(|(_, node)| node.op == Op::Assign);
+        assigned.map(|(index, _)| self.var(index)).collect()
+    }
+
     /// One step of Adam in place on the states `theta`, `m`, `v` with the gradient `gradient`;
     /// `rates` holds `lr / (1 - beta1^t)` and `1 / sqrt(1 - beta2^t)`. The result is the new theta.
     ///
