@@ -5,8 +5,11 @@ use super::plans::{outputs, random_parameters};
 use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
 use crate::group::Group;
-use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig, Network, Start};
-use crate::nn::{BasisKind, Parameters};
+use crate::models::{
+    DenoisingCnnConfig, FieldsConfig, LearnedPrimalDualConfig, LearnedProximalGradientConfig,
+    ModelConfig, NonlinearityKind, OperatorFacts, Sampling, Start, UNetConfig,
+};
+use crate::nn::{BasisKind, NormalisationKind, Parameters};
 use crate::operators::{FourierSampling, LinearOperator, RayTransform};
 use crate::reference::layout::grid_symmetry;
 use crate::shape::{GridSymmetry, Padding, ParallelBeam, Shape};
@@ -16,61 +19,169 @@ use std::f64::consts::PI;
 /// Relative to the output's largest element.
 const BOUND: f64 = 1e-5;
 
-pub(super) fn checks() -> Vec<Check> {
-    let mut checks = Vec::new();
-    let settings = [
-        (
-            Group::cyclic(2),
-            BasisKind::Complete,
-            Padding::Replicate,
-            13,
-        ),
-        (
-            Group::cyclic(4),
-            BasisKind::Complete,
-            Padding::Replicate,
-            13,
-        ),
-        (Group::cyclic(4), BasisKind::Harmonic, Padding::Zero, 12),
-        (
-            Group::dihedral(1),
-            BasisKind::Complete,
-            Padding::Circular,
-            12,
-        ),
-        (
-            Group::dihedral(4),
-            BasisKind::Complete,
-            Padding::Replicate,
-            12,
-        ),
-    ];
-    for (group, basis, padding, size) in settings {
-        let name = format!("equivariance/{group}/{basis:?}/{padding:?}").to_lowercase();
-        checks.push(Check::new(name, move |context| {
-            let setting = Setting::new(group, basis, padding, Domain::Image(size), context.seed)?;
-            setting.measure(|y| setting.on_device(context, y))
-        }));
+/// A network, what it sees, and the name of its row.
+struct Entry {
+    name: String,
+    model: ModelConfig,
+    domain: Domain,
+}
+
+/// Every network of `models`, small: one line or block each.
+fn entries() -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut add = |name: String, model: ModelConfig, domain: Domain| {
+        entries.push(Entry {
+            name: name.to_lowercase(),
+            model,
+            domain,
+        });
+    };
+    let (c4, d4) = (Group::cyclic(4), Group::dihedral(4));
+    use BasisKind::{Complete, Harmonic};
+    for (group, basis, padding, size) in [
+        (Group::cyclic(2), Complete, Padding::Replicate, 13),
+        (c4, Complete, Padding::Replicate, 13),
+        (c4, Harmonic, Padding::Zero, 12),
+        (Group::dihedral(1), Complete, Padding::Circular, 12),
+        (d4, Complete, Padding::Replicate, 12),
+    ] {
+        let model = proximal_gradient(group, basis, padding, Start::Zero);
+        add(
+            format!("{group}/{basis:?}/{padding:?}"),
+            model,
+            Domain::Image(size),
+        );
     }
-    for (group, domain, path) in [
-        (Group::cyclic(4), Domain::Sinogram(Start::Zero), "ct"),
-        (Group::dihedral(4), Domain::Sinogram(Start::Zero), "ct"),
+    for (group, domain, start, path) in [
+        (c4, Domain::Sinogram, Start::Zero, "ct"),
+        (d4, Domain::Sinogram, Start::Zero, "ct"),
         (
-            Group::cyclic(4),
-            Domain::Sinogram(Start::PseudoInverse),
+            c4,
+            Domain::Sinogram,
+            Start::PseudoInverse,
             "ct/residual-from-fbp",
         ),
-        (Group::cyclic(4), Domain::KSpace(Start::Zero), "mri"),
+        (c4, Domain::KSpace, Start::Zero, "mri"),
         (
-            Group::dihedral(4),
-            Domain::KSpace(Start::PseudoInverse),
+            d4,
+            Domain::KSpace,
+            Start::PseudoInverse,
             "mri/residual-from-zero-filled",
         ),
     ] {
-        let name = format!("equivariance/{group}/{path}").to_lowercase();
-        checks.push(Check::new(name, move |context| {
-            let (basis, padding) = (BasisKind::Complete, Padding::Replicate);
-            let setting = Setting::new(group, basis, padding, domain, context.seed)?;
+        let model = proximal_gradient(group, Complete, Padding::Replicate, start);
+        add(format!("{group}/{path}"), model, domain);
+    }
+    for group in [c4, d4] {
+        let model = LearnedPrimalDualConfig {
+            group,
+            width: 16,
+            iterations: 2,
+            primal: 2,
+            dual: 1,
+            ..Default::default()
+        };
+        let model = ModelConfig::LearnedPrimalDual(model);
+        add(
+            format!("{group}/learned-primal-dual/ct"),
+            model,
+            Domain::Sinogram,
+        );
+    }
+    let fields = |representation: &str, nonlinearity| FieldsConfig {
+        representation: representation.into(),
+        nonlinearity,
+    };
+    let unet = |group, width| UNetConfig {
+        group,
+        width,
+        levels: 2,
+        ..Default::default()
+    };
+    for (name, model, size) in [
+        ("c4/unet", unet(c4, 4), 13),
+        ("d4/unet", unet(d4, 8), 12),
+        (
+            "c4/unet/instance-norm",
+            UNetConfig {
+                normalisation: NormalisationKind::Instance,
+                ..unet(c4, 4)
+            },
+            13,
+        ),
+        (
+            "d4/unet/gated-irreps",
+            UNetConfig {
+                fields: fields("irrep(0) + irrep(1) + irrep(2)", NonlinearityKind::Gated),
+                ..unet(d4, 8)
+            },
+            11,
+        ),
+        (
+            "c4/unet/polyphase",
+            UNetConfig {
+                sampling: Sampling::Polyphase,
+                padding: Padding::Circular,
+                ..unet(c4, 4)
+            },
+            12,
+        ),
+    ] {
+        add(name.into(), ModelConfig::UNet(model), Domain::Image(size));
+    }
+    for (name, representation, nonlinearity, width) in [
+        ("d4/dncnn", "quotient(D1)", NonlinearityKind::Pointwise, 8),
+        (
+            "c4/dncnn/norm",
+            "irrep(0) + irrep(1)",
+            NonlinearityKind::Norm,
+            6,
+        ),
+    ] {
+        let model = DenoisingCnnConfig {
+            group: if name.starts_with("c4") { c4 } else { d4 },
+            width,
+            depth: 4,
+            fields: fields(representation, nonlinearity),
+            ..Default::default()
+        };
+        add(
+            name.into(),
+            ModelConfig::DenoisingCnn(model),
+            Domain::Image(12),
+        );
+    }
+    entries
+}
+
+fn proximal_gradient(
+    group: Group,
+    basis: BasisKind,
+    padding: Padding,
+    start: Start,
+) -> ModelConfig {
+    ModelConfig::LearnedProximalGradient(LearnedProximalGradientConfig {
+        group,
+        basis,
+        padding,
+        width: 16,
+        blocks: 2,
+        start,
+        residual: start == Start::PseudoInverse,
+        ..Default::default()
+    })
+}
+
+pub(super) fn checks() -> Vec<Check> {
+    let mut checks = Vec::new();
+    for entry in entries() {
+        let Entry {
+            name,
+            model,
+            domain,
+        } = entry;
+        checks.push(Check::new(format!("equivariance/{name}"), move |context| {
+            let setting = Setting::new(&model, domain, context.seed)?;
             setting.measure(|y| setting.on_device(context, y))
         }));
     }
@@ -82,12 +193,11 @@ pub(super) fn checks() -> Vec<Check> {
 enum Domain {
     /// Square images of this size, seen directly.
     Image(usize),
-    /// Sinograms with views on [0, pi) in a multiple of four, which the group permutes; from a
-    /// pseudo-inverse on, blocks are residual.
-    Sinogram(Start),
+    /// Sinograms with views on [0, pi) in a multiple of four, which the group permutes.
+    Sinogram,
     /// Centred k-space of 13 x 13 pixels with a mask that the group leaves as it is: there the
     /// transform of a moved image is the moved transform.
-    KSpace(Start),
+    KSpace,
 }
 
 /// A mask of 13 x 13 entries that rotations and mirrors of the square leave as it is.
@@ -139,47 +249,31 @@ struct Setting {
     tape: Tape,
     output: Var,
     measurement: Shape,
-    flat: Shape,
-    parameters: Vec<f32>,
+    parameters: Parameters,
+    values: Vec<f32>,
     y: Vec<f32>,
 }
 
 impl Setting {
-    fn new(
-        group: Group,
-        basis: BasisKind,
-        padding: Padding,
-        domain: Domain,
-        seed: u64,
-    ) -> Result<Self> {
+    fn new(model: &ModelConfig, domain: Domain, seed: u64) -> Result<Self> {
         let operator: Box<dyn LinearOperator> = match domain {
             Domain::Image(size) => Box::new(Identity(Shape::new(1, 1, size, size))),
-            Domain::Sinogram(_) => Box::new(RayTransform::new(ParallelBeam::equispaced(
+            Domain::Sinogram => Box::new(RayTransform::new(ParallelBeam::equispaced(
                 [13, 13],
                 0.36,
                 12,
                 19,
             ))),
-            Domain::KSpace(_) => {
+            Domain::KSpace => {
                 Box::new(FourierSampling::new([13, 13], &symmetric_mask())?.centred())
             }
         };
-        let (norm, start) = match domain {
-            Domain::Image(_) => (1.0, Start::Zero),
-            Domain::Sinogram(start) => (0.3, start),
-            Domain::KSpace(start) => (1.0, start),
+        let norm = match domain {
+            Domain::Image(_) | Domain::KSpace => 1.0,
+            Domain::Sinogram => 0.3,
         };
-        let config = LearnedProximalGradientConfig {
-            group,
-            basis,
-            padding,
-            width: 16,
-            blocks: 2,
-            start,
-            residual: start == Start::PseudoInverse,
-            ..Default::default()
-        };
-        let model = LearnedProximalGradient::new(&config, operator.domain().c(), norm)?;
+        let group = model.group();
+        let model = model.build(&OperatorFacts::of(&*operator, norm))?;
         let mut noise = Noise::new(seed, "equivariance");
         let mut tape = Tape::new();
         let (_, bound) = model.parameters().bind(&mut tape)?;
@@ -192,14 +286,16 @@ impl Setting {
             tape,
             output,
             measurement,
-            flat: model.parameters().flat(),
-            parameters: random_parameters(model.parameters(), &mut noise),
+            values: random_parameters(model.parameters(), &mut noise),
+            parameters: model.parameters().clone(),
             y: noise.signed(measurement.elements()),
         })
     }
 
     fn on_device(&self, context: &Context, y: &[f32]) -> Result<Vec<f32>> {
-        let states: [(&str, Shape, &[f32]); 1] = [(Parameters::STATE, self.flat, &self.parameters)];
+        let states: Vec<_> = (self.parameters.states())
+            .map(|(name, shape, range)| (name, shape, &self.values[range]))
+            .collect();
         outputs(
             &context.store(),
             &self.tape,
@@ -231,11 +327,11 @@ impl Setting {
     /// The measurement of the moved image.
     fn moved(&self, symmetry: GridSymmetry) -> Vec<f32> {
         match self.domain {
-            Domain::Image(_) | Domain::KSpace(_) => {
+            Domain::Image(_) | Domain::KSpace => {
                 let moved = grid_symmetry(&wide(&self.y), self.measurement, symmetry);
                 moved.into_iter().map(|v| v as f32).collect()
             }
-            Domain::Sinogram(_) => move_sinogram(&self.y, self.measurement, symmetry),
+            Domain::Sinogram => move_sinogram(&self.y, self.measurement, symmetry),
         }
     }
 }
@@ -266,38 +362,36 @@ fn move_sinogram(y: &[f32], shape: Shape, symmetry: GridSymmetry) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::reference::ray_transform;
-    use crate::tape::reference::evaluate;
+    use crate::tape::reference::{Feeds, evaluate};
 
     /// The network on the host, in f64 up to the result.
     fn on_host(setting: &Setting, y: &[f32]) -> Result<Vec<f32>> {
-        let mut feeds = [
-            ("y".to_string(), wide(y)),
-            (Parameters::STATE.to_string(), wide(&setting.parameters)),
-        ]
-        .into();
+        let mut feeds: Feeds = [("y".to_string(), wide(y))].into();
+        for (name, _, range) in setting.parameters.states() {
+            feeds.insert(name.to_string(), wide(&setting.values[range]));
+        }
         let value = evaluate(&setting.tape, &mut feeds, &[setting.output])?;
         Ok(value[0].iter().map(|&v| v as f32).collect())
     }
 
     #[test]
     fn a_symmetric_network_passes_and_an_ordinary_one_does_not() {
-        let setting = |group, domain| {
-            Setting::new(group, BasisKind::Complete, Padding::Replicate, domain, 3).expect("valid")
-        };
-        for domain in [
-            Domain::Image(8),
-            Domain::Sinogram(Start::Zero),
-            Domain::Sinogram(Start::PseudoInverse),
-            Domain::KSpace(Start::Zero),
-            Domain::KSpace(Start::PseudoInverse),
-        ] {
+        for entry in entries() {
+            let symmetric = Setting::new(&entry.model, entry.domain, 3).expect("valid");
+            let measure = symmetric
+                .measure(|y| on_host(&symmetric, y))
+                .expect("evaluates");
+            assert!(measure.error < 1e-6, "{}: {measure:?}", entry.name);
+        }
+        for domain in [Domain::Image(8), Domain::Sinogram, Domain::KSpace] {
             for group in [Group::cyclic(4), Group::dihedral(4)] {
-                let symmetric = setting(group, domain);
-                let measure = symmetric
-                    .measure(|y| on_host(&symmetric, y))
-                    .expect("evaluates");
-                assert!(measure.error < 1e-6, "{measure:?}");
-                let mut ordinary = setting(Group::cyclic(1), domain);
+                let ordinary = proximal_gradient(
+                    Group::TRIVIAL,
+                    BasisKind::Complete,
+                    Padding::Replicate,
+                    Start::Zero,
+                );
+                let mut ordinary = Setting::new(&ordinary, domain, 3).expect("valid");
                 ordinary.group = group;
                 let measure = ordinary
                     .measure(|y| on_host(&ordinary, y))

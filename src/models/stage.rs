@@ -130,3 +130,116 @@ impl Stage {
         &self.convolution
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::{Group, Representation};
+    use crate::shape::Shape;
+    use crate::tape::reference::{Feeds, evaluate};
+
+    /// Stages one after another.
+    const DEPTH: usize = 16;
+
+    /// The variance that leaves a deep random network for independent inputs of variance 1: the
+    /// geometric mean over seeds. Circular padding, so that no border takes from it. Kernels of the
+    /// harmonic basis are smooth, and so is what they make: it grows by what neighbours have in
+    /// common, most where nothing between the layers makes it rough again (norm nonlinearities).
+    fn variance(fields: &FieldType, basis: BasisKind, nonlinearity: NonlinearityKind) -> f64 {
+        let config = StageConfig {
+            size: 3,
+            padding: Padding::Circular,
+            basis,
+            bias: true,
+            normalisation: NormalisationKind::None,
+            nonlinearity,
+            slope: 0.01,
+            dropout: 0.0,
+        };
+        let mut parameters = Parameters::new();
+        let stages: Vec<Stage> = (0..DEPTH)
+            .map(|i| {
+                let name = i.to_string();
+                Stage::new(&mut parameters, &name, 0, [fields, fields], &config).expect("valid")
+            })
+            .collect();
+        let shape = Shape::new(1, fields.channels(), 8, 8);
+        let mut tape = Tape::new();
+        let (_, bound) = parameters.bind(&mut tape).expect("binds");
+        let x = tape.input("x", shape);
+        let y = (stages.iter())
+            .try_fold(x, |x, stage| stage.forward(&mut tape, &bound, x))
+            .expect("fits");
+        let seeds = 0..4;
+        let logs = seeds.clone().map(|seed| {
+            use crate::reference::random::{Draw, normal};
+            let mut feeds: Feeds = [(
+                "x".to_string(),
+                normal(Draw::new(seed, 9), shape.elements()),
+            )]
+            .into();
+            let values = parameters
+                .initial(seed)
+                .iter()
+                .map(|&v| f64::from(v))
+                .collect();
+            feeds.insert(Parameters::STATE.into(), values);
+            let y = evaluate(&tape, &mut feeds, &[y])
+                .expect("evaluates")
+                .concat();
+            // The second moment: what the next stage multiplies.
+            (y.iter().map(|v| v * v).sum::<f64>() / y.len() as f64).ln()
+        });
+        (logs.sum::<f64>() / seeds.count() as f64).exp()
+    }
+
+    #[test]
+    fn a_deep_random_network_keeps_its_variance() {
+        let c4 = Group::cyclic(4);
+        let of = |representation: &str, n: usize| {
+            let parsed = Representation::parse(representation, c4).expect("of C4");
+            let summands = match parsed {
+                Representation::Sum(summands) => summands,
+                single => vec![single],
+            };
+            let blocks = summands.into_iter().map(|r| (r, n)).collect();
+            FieldType::mixed(c4, blocks).expect("of C4")
+        };
+        for (representation, n, basis, nonlinearity) in [
+            (
+                "regular",
+                8,
+                BasisKind::Complete,
+                NonlinearityKind::Pointwise,
+            ),
+            (
+                "regular",
+                8,
+                BasisKind::Harmonic,
+                NonlinearityKind::Pointwise,
+            ),
+            (
+                "irrep(0)+irrep(1)",
+                10,
+                BasisKind::Complete,
+                NonlinearityKind::Gated,
+            ),
+            (
+                "irrep(0)+irrep(1)",
+                10,
+                BasisKind::Complete,
+                NonlinearityKind::Norm,
+            ),
+        ] {
+            let variance = variance(&of(representation, n), basis, nonlinearity);
+            let each = variance.powf(1.0 / DEPTH as f64);
+            println!(
+                "{representation} {basis:?} {nonlinearity:?}: {variance:.3}, {each:.3} a stage"
+            );
+            assert!(
+                (0.85..1.18).contains(&each),
+                "{representation} {basis:?} {nonlinearity:?}: {variance}"
+            );
+        }
+    }
+}
