@@ -210,7 +210,7 @@ fn symmetric_mask() -> Vec<bool> {
 }
 
 /// The operator that sees the image itself.
-struct Identity(Shape);
+pub(super) struct Identity(pub Shape);
 
 impl LinearOperator for Identity {
     fn name(&self) -> &'static str {

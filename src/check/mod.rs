@@ -5,6 +5,7 @@
 //! [`run`] goes through one registry. A kernel's rows stand in the file of its family under
 //! `kernels/`; a new row is one line there.
 
+mod angles;
 mod equivariance;
 mod gradients;
 pub mod harness;
@@ -12,6 +13,8 @@ mod kernels;
 mod layers;
 mod operators;
 mod plans;
+
+pub use angles::{ANGLES, AngleRow, angles};
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Trust};

@@ -2,7 +2,7 @@
 
 use super::global::Session;
 use super::{FAILED, devices};
-use crate::check::{self, Row};
+use crate::check::{self, AngleRow, Row};
 use crate::error::Result;
 use crate::report::{Align, Table};
 use clap::Args;
@@ -19,7 +19,8 @@ Examples:
   equilens check --adapter 1 --json
 
 Kernels are compared with their definitions in double precision, operators with their adjoints,
-gradients with differences, networks with their turned selves. `check variant` does so for every
+gradients with differences, networks with their turned selves. `check equivariance` also tells by how
+much layers and networks miss rotations that their group or the pixel grid lacks. `check variant` does so for every
 variant of every kernel, alone and within a network, which takes minutes without a GPU and is left
 out otherwise. Exit code 1 if a check fails.")]
 pub(super) struct Arguments {
@@ -39,24 +40,68 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     });
     bar.finish_and_clear();
     let rows = rows?;
+    let angles = match arguments.name.as_deref() {
+        Some("equivariance") => Some(check::angles(&gpu, seed)?),
+        _ => None,
+    };
     let failed = rows.iter().filter(|row| !row.pass).count();
-    let document = json!({
+    let mut document = json!({
         "adapter": devices::label(gpu.info()),
         "seed": seed,
         "checks": rows,
     });
+    if let Some(angles) = &angles {
+        document["angles"] = json!(angles);
+    }
     session.console.result(&document, || {
         let verdict = match failed {
             0 => format!("all {} checks passed", rows.len()),
             _ => format!("{failed} of {} checks FAILED", rows.len()),
         };
-        format!("{}\n\n{}\n{verdict}", gpu.label(), table(&rows))
+        let angles = angles.as_deref().map_or(String::new(), |angles| {
+            format!("{ANGLES_TITLE}\n\n{}\n", angle_table(angles))
+        });
+        format!("{}\n\n{}\n{angles}{verdict}", gpu.label(), table(&rows))
     })?;
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILED)
     })
+}
+
+const ANGLES_TITLE: &str = "\
+How much f(T x) misses T f(x) for rotations T, relative to its norm, with random weights on a smooth
+image: the group's quarter turns, which the pixel grid allows exactly, its other rotations, and
+angles whether in the group or not.";
+
+fn angle_table(rows: &[AngleRow]) -> Table {
+    let angles = check::ANGLES.map(|degrees| format!("{degrees} degrees"));
+    let [a, b, c] = [0, 1, 2].map(|i| (angles[i].as_str(), Align::Right));
+    let mut table = Table::new([
+        ("layer or network", Align::Left),
+        ("group", Align::Left),
+        ("quarter turns", Align::Right),
+        ("its others", Align::Right),
+        a,
+        b,
+        c,
+    ]);
+    for row in rows {
+        let number = |error: f64| format!("{error:.1e}");
+        let some = |error: Option<f64>| error.map_or("-".into(), number);
+        let [a, b, c] = row.at.map(number);
+        table.row([
+            row.name.clone(),
+            row.group.to_string(),
+            some(row.on_grid),
+            some(row.off_grid),
+            a,
+            b,
+            c,
+        ]);
+    }
+    table
 }
 
 fn table(rows: &[Row]) -> Table {
