@@ -164,7 +164,7 @@ impl TensorFile {
         // Now the length is that of the expected tensors, and known to be the file's.
         let mut payload = vec![0; self.header.data_len()];
         (self.file.read_exact(&mut payload)).map_err(|e| Error::io(&path, "read", e))?;
-        let mut flat = [(); N].map(|()| vec![0.0f32; parameters.flat().elements()]);
+        let mut flat = [(); N].map(|()| vec![0.0f32; parameters.values()]);
         for (part, name, _, range) in wanted {
             let Some(info) = self.header.info(&name) else {
                 continue;
