@@ -388,7 +388,7 @@ fn parse(name: &str) -> Option<Benchmark> {
 /// A group in its one spelling.
 fn group(text: &str) -> Option<Group> {
     let group = text.parse().ok();
-    group.filter(|group: &Group| group.to_string() == text)
+    group.filter(|group: &Group| group.is_finite() && group.to_string() == text)
 }
 
 /// Bins of a detector that spans the diagonal of an image of `size` rows and columns.

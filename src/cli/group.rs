@@ -29,11 +29,13 @@ Examples:
   equilens group basis --group C4 --output regular
   equilens group basis --group D4 --input regular --output regular --out basis.npy
   equilens group basis --group C8 --basis harmonic --size 5 --output 'irrep(1)'
+  equilens group basis --group SO2 --basis harmonic --size 5 --input 'irrep(0)+irrep(1)' --output 'irrep(2)'
 
+Groups: C and D with the number of rotations, SO2 and O2 with all rotations (harmonic basis, irreps).
 Representations: trivial, regular, irrep(FREQUENCY), irrep(FREQUENCY,odd), quotient(C2), or several
 joined by +. The file holds [elements, out, in, size, size] float64.")]
 struct BasisArguments {
-    /// Group: C4 for quarter turns, D4 with mirrors, ...
+    /// Group: C4 for quarter turns, D4 with mirrors, SO2 for all rotations, ...
     #[arg(long, default_value = "C4", value_parser = str::parse::<Group>)]
     group: Group,
     /// Representation of the input

@@ -8,10 +8,11 @@ use super::{Group, Irrep, Representation};
 const DEPENDENT: f64 = 1e-6;
 
 /// A representation as a direct sum of irreps: `Q^T rho(g) Q` is block diagonal with the matrices of
-/// [`irreps`](Self::irreps), in this order, for every element `g`.
+/// [`irreps`](Self::irreps), in this order, for every element `g`. Of a continuous group the irreps
+/// are those of the frequencies that occur.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Decomposition {
-    /// The irreps, ordered as [`Group::irreps`], each repeated by its multiplicity.
+    /// The irreps, ordered as [`Group::irreps_up_to`], each repeated by its multiplicity.
     pub irreps: Vec<Irrep>,
     /// `Q`, orthogonal, row-major, `size x size`.
     pub change_of_basis: Vec<f64>,
@@ -20,55 +21,70 @@ pub struct Decomposition {
 impl Representation {
     /// Decomposes this representation into irreps of `group`, to which it must belong
     /// ([`check`](Self::check)).
-    ///
-    /// For each irrep `psi` the columns of `Q` are intertwiners, `rho(g) A = A psi(g)`. By Schur's
-    /// lemma `A^T A` is a multiple of the identity, so an intertwiner only needs scaling to have
-    /// orthonormal columns.
     pub fn decompose(&self, group: Group) -> Decomposition {
-        let n = self.size(group);
-        let rho = Action::of(self, group);
-        let one = Action::of(&Representation::Trivial, group);
-        let mut irreps = Vec::new();
-        let mut columns: Vec<Vec<f64>> = Vec::with_capacity(n);
-        for irrep in group.irreps() {
-            let d = irrep.dimension();
-            let psi = Action::of(&Representation::Irrep(irrep), group);
-            let first_of_this_irrep = columns.len();
-            for intertwiner in invariants::basis([&rho, &psi, &one]) {
-                let mut block = vec![vec![0.0; n]; d];
-                for (at, value) in intertwiner {
-                    block[at % d][at / d] = value;
-                }
-                // With complex-type irreps (2-dimensional, rotations alone) an intertwiner comes
-                // with a turned copy of the same image; removing the images found so far leaves
-                // an intertwiner, or nothing.
-                for column in &mut block {
-                    for _ in 0..2 {
-                        for known in &columns[first_of_this_irrep..] {
-                            let coefficient = dot(known, column);
-                            let pairs = column.iter_mut().zip(known);
-                            pairs.for_each(|(v, k)| *v -= coefficient * k);
-                        }
+        let candidates = match group.is_finite() {
+            true => group.irreps(),
+            false => group.irreps_up_to(self.highest_frequency()),
+        };
+        let finite = group.resolving(2 * self.highest_frequency());
+        decompose(&Action::of(self, group, finite), group, finite, candidates)
+    }
+}
+
+/// Decomposes an action of `finite`, which resolves `group`, into the irreps of `group` among
+/// `candidates`.
+///
+/// For each irrep `psi` the columns of `Q` are intertwiners, `rho(g) A = A psi(g)`. By Schur's lemma
+/// `A^T A` is a multiple of the identity, so an intertwiner only needs scaling to have orthonormal
+/// columns.
+pub(super) fn decompose(
+    rho: &Action,
+    group: Group,
+    finite: Group,
+    candidates: Vec<Irrep>,
+) -> Decomposition {
+    let n = rho.size();
+    let one = Action::of(&Representation::Trivial, group, finite);
+    let mut irreps = Vec::new();
+    let mut columns: Vec<Vec<f64>> = Vec::with_capacity(n);
+    for irrep in candidates {
+        let d = irrep.dimension();
+        let psi = Action::of(&Representation::Irrep(irrep), group, finite);
+        let first_of_this_irrep = columns.len();
+        for intertwiner in invariants::basis([rho, &psi, &one]) {
+            let mut block = vec![vec![0.0; n]; d];
+            for (at, value) in intertwiner {
+                block[at % d][at / d] = value;
+            }
+            // With complex-type irreps (2-dimensional, rotations alone) an intertwiner comes
+            // with a turned copy of the same image; removing the images found so far leaves
+            // an intertwiner, or nothing.
+            for column in &mut block {
+                for _ in 0..2 {
+                    for known in &columns[first_of_this_irrep..] {
+                        let coefficient = dot(known, column);
+                        let pairs = column.iter_mut().zip(known);
+                        pairs.for_each(|(v, k)| *v -= coefficient * k);
                     }
                 }
-                let norm = dot(&block[0], &block[0]).sqrt();
-                if norm > DEPENDENT {
-                    irreps.push(irrep);
-                    columns.extend(block.into_iter().map(|mut column| {
-                        column.iter_mut().for_each(|v| *v /= norm);
-                        column
-                    }));
-                }
+            }
+            let norm = dot(&block[0], &block[0]).sqrt();
+            if norm > DEPENDENT {
+                irreps.push(irrep);
+                columns.extend(block.into_iter().map(|mut column| {
+                    column.iter_mut().for_each(|v| *v /= norm);
+                    column
+                }));
             }
         }
-        debug_assert_eq!(columns.len(), n);
-        let change_of_basis = (0..n)
-            .flat_map(|row| columns.iter().map(move |column| column[row]))
-            .collect();
-        Decomposition {
-            irreps,
-            change_of_basis,
-        }
+    }
+    debug_assert_eq!(columns.len(), n);
+    let change_of_basis = (0..n)
+        .flat_map(|row| columns.iter().map(move |column| column[row]))
+        .collect();
+    Decomposition {
+        irreps,
+        change_of_basis,
     }
 }
 
@@ -147,9 +163,9 @@ mod tests {
     #[test]
     fn commutants_have_the_dimension_of_schurs_lemma() {
         for group in some_groups() {
-            let one = Action::of(&Representation::Trivial, group);
+            let one = Action::of(&Representation::Trivial, group, group);
             for rho in some_representations(group) {
-                let action = Action::of(&rho, group);
+                let action = Action::of(&rho, group, group);
                 let commutant = invariants::basis([&action, &action, &one]);
                 // sum over irreps of multiplicity^2 dim End(irrep).
                 let found = rho.decompose(group).irreps;
@@ -178,6 +194,60 @@ mod tests {
                         );
                         assert!(error <= 1e-13, "{group}: {error}");
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_continuous_groups_are_sorted_into_irreps() {
+        for group in [Group::SO2, Group::O2] {
+            let rho = Representation::parse("irrep(3) + trivial + irrep(1) + irrep(3)", group)
+                .expect("of it");
+            let Decomposition {
+                irreps,
+                change_of_basis: q,
+            } = rho.decompose(group);
+            let frequencies: Vec<usize> = irreps.iter().map(|i| i.frequency()).collect();
+            assert_eq!(frequencies, [0, 1, 3, 3], "{group}");
+            let blocks =
+                Representation::Sum(irreps.into_iter().map(Representation::Irrep).collect());
+            let n = rho.size(group);
+            let transposed = transpose(&q, n);
+            for angle in [0.4, 2.0, -1.3] {
+                for mirrored in [false, true] {
+                    if mirrored && !group.has_mirrors() {
+                        continue;
+                    }
+                    let at = |rho: &Representation| {
+                        rho.matrix_at(group, angle, mirrored).expect("of it")
+                    };
+                    let inner = multiply(&multiply(&transposed, &at(&rho), n), &q, n);
+                    let error = max_difference(&inner, &at(&blocks));
+                    assert!(error <= 1e-13, "{group} {angle}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn intertwiners_of_irreps_obey_schurs_lemma() {
+        for group in some_groups().chain([Group::SO2, Group::O2]) {
+            let irreps = group.irreps_up_to(6);
+            let finite = group.resolving(12);
+            let one = Action::of(&Representation::Trivial, group, finite);
+            for &a in &irreps {
+                for &b in &irreps {
+                    let [rho, psi] =
+                        [a, b].map(|i| Action::of(&Representation::Irrep(i), group, finite));
+                    let found = invariants::basis([&rho, &psi, &one]).len();
+                    let complex = a.dimension() == 2 && !group.has_mirrors();
+                    let expected = match (a == b, complex) {
+                        (false, _) => 0,
+                        (true, false) => 1,
+                        (true, true) => 2,
+                    };
+                    assert_eq!(found, expected, "{group} {a} {b}");
                 }
             }
         }

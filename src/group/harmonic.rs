@@ -1,7 +1,10 @@
 //! Steerable kernels as functions of the plane: circular harmonics times Gaussian rings.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 
+use super::cache::{self, Kind};
 use super::invariants::{self, Action, Sparse};
 use super::kernel_basis::{KernelBasis, check_arguments, check_memory};
 use super::{Group, Representation};
@@ -81,6 +84,9 @@ fn angular_action(group: Group, frequency: usize) -> Action {
 
 /// A basis of the steerable functions on `rings`, after verifying that `check` accepts its length.
 /// Order: ring, frequency, then that of [`invariants::basis`].
+///
+/// For a continuous group the solutions are those for finitely many rotations: on the tensor product
+/// of the output, the input and an angular function, frequencies do not exceed the sum of theirs.
 fn steerable_functions(
     group: Group,
     input: &Representation,
@@ -88,9 +94,10 @@ fn steerable_functions(
     rings: &[Ring],
     check: impl FnOnce(usize) -> Result<()>,
 ) -> Result<Vec<SteerableFunction>> {
-    let (output, input) = (Action::of(output, group), Action::of(input, group));
     let highest = rings.iter().map(|ring| ring.cutoff).max().unwrap_or(0);
-    let actions: Vec<Action> = (0..=highest).map(|l| angular_action(group, l)).collect();
+    let finite = group.resolving(input.highest_frequency() + output.highest_frequency() + highest);
+    let [output, input] = [output, input].map(|rho| Action::of(rho, group, finite));
+    let actions: Vec<Action> = (0..=highest).map(|l| angular_action(finite, l)).collect();
     let dimensions: Vec<usize> = actions
         .iter()
         .map(|angular| invariants::dimension([&output, &input, angular]))
@@ -121,7 +128,7 @@ fn steerable_functions(
 
 impl KernelBasis {
     /// The harmonic basis: circular harmonics times Gaussian rings that satisfy the kernel
-    /// constraint as functions of the plane, for any group, sampled at the pixel centres of a kernel
+    /// constraint as functions of the plane, for any group, finite or continuous, sampled at the pixel centres of a kernel
     /// of odd `size` from 1 to 9 and scaled to unit norm.
     ///
     /// Rings are at the radii 0 to `size / 2` pixels. The angular frequencies are at most 0 on the
@@ -134,10 +141,24 @@ impl KernelBasis {
     /// A layer with these kernels commutes exactly with those group elements that map the grid to
     /// itself, and up to the sampling error with the others.
     ///
+    /// Bases are kept in memory, as those of [`complete`](Self::complete) are.
+    ///
     /// # Errors
     /// [`Error::Config`](crate::error::Error::Config) if the size is not one of the above, a
     /// representation is not one of `group`, or the basis would take more than a gibibyte.
     pub fn harmonic(
+        group: Group,
+        input: &Representation,
+        output: &Representation,
+        size: usize,
+    ) -> Result<Arc<KernelBasis>> {
+        let key = (Kind::Harmonic, group, input.clone(), output.clone(), size);
+        cache::get(key, || {
+            KernelBasis::new_harmonic(group, input, output, size)
+        })
+    }
+
+    fn new_harmonic(
         group: Group,
         input: &Representation,
         output: &Representation,
@@ -219,6 +240,141 @@ mod tests {
                             let error = max_difference(&there, &multiply(&left, &inverse, m));
                             assert!(error <= 1e-12, "{group} {input} {output} {g}: {error}");
                         }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The functions on one ring, by frequency.
+    fn on_a_ring(
+        group: Group,
+        [input, output]: [&Representation; 2],
+        cutoff: usize,
+    ) -> Vec<SteerableFunction> {
+        let ring = Ring {
+            radius: 1.0,
+            width: 0.4,
+            cutoff,
+        };
+        steerable_functions(group, input, output, &[ring], |_| Ok(())).expect("valid")
+    }
+
+    #[test]
+    fn functions_of_continuous_groups_satisfy_the_constraint_at_every_angle() {
+        let mut random = numbers(2);
+        for group in [Group::SO2, Group::O2] {
+            let mut some: Vec<_> = (group.irreps_up_to(4).into_iter())
+                .map(Representation::Irrep)
+                .collect();
+            some.push(Representation::Trivial);
+            some.push(Representation::Sum(some[1..4].to_vec()));
+            for input in &some {
+                for output in &some {
+                    let (m, n) = (input.size(group), output.size(group));
+                    for function in on_a_ring(group, [input, output], 9) {
+                        let value = |point| {
+                            let mut matrix = vec![0.0; n * m];
+                            function.add_to(point, &mut matrix, 1);
+                            matrix
+                        };
+                        let (sin, cos) = (4.0 * random()).sin_cos();
+                        let here = value([cos, sin]);
+                        let angle = 4.0 * random();
+                        let (s, c) = angle.sin_cos();
+                        for mirrored in [false, true] {
+                            if mirrored && !group.has_mirrors() {
+                                continue;
+                            }
+                            let x = if mirrored { -cos } else { cos };
+                            let there = value([c * x - s * sin, s * x + c * sin]);
+                            let [rho_out, rho_in] = [output, input]
+                                .map(|rho| rho.matrix_at(group, angle, mirrored).expect("of it"));
+                            let left = multiply(&rho_out, &here, n);
+                            let expected = multiply(&left, &transpose(&rho_in, m), m);
+                            let error = max_difference(&there, &expected);
+                            assert!(error <= 1e-12, "{group} {input} {output}: {error}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn continuous_groups_have_the_solutions_of_the_closed_form() {
+        // For irreps m and n of SO(2), the angular part is a combination of turns by n - m, and of
+        // mirrored turns by n + m (Weiler and Cesa 2019, table 8).
+        let irrep = |k| Representation::parse(&format!("irrep({k})"), Group::SO2).expect("of it");
+        for m in 0..=4usize {
+            for n in 0..=4usize {
+                let functions = on_a_ring(Group::SO2, [&irrep(m), &irrep(n)], 9);
+                for frequency in 0..=9 {
+                    let found = functions
+                        .iter()
+                        .filter(|f| f.frequency == frequency)
+                        .count();
+                    let expected = match (m, n) {
+                        (0, 0) => usize::from(frequency == 0),
+                        (0, k) | (k, 0) => 2 * usize::from(frequency == k),
+                        _ => {
+                            2 * usize::from(frequency == m.abs_diff(n))
+                                + 2 * usize::from(frequency == m + n)
+                        }
+                    };
+                    assert_eq!(found, expected, "{m} -> {n}, frequency {frequency}");
+                }
+            }
+        }
+        // The mirrors of O(2) leave one of each two (table 9).
+        let of = |text: &str| Representation::parse(text, Group::O2).expect("of it");
+        for (input, output, expected) in [
+            ("irrep(0)", "irrep(0)", vec![0]),
+            ("irrep(0)", "irrep(0,odd)", vec![]),
+            ("irrep(0,odd)", "irrep(0,odd)", vec![0]),
+            ("irrep(0)", "irrep(2)", vec![2]),
+            ("irrep(3)", "irrep(0,odd)", vec![3]),
+            ("irrep(1)", "irrep(3)", vec![2, 4]),
+            ("irrep(2)", "irrep(2)", vec![0, 4]),
+        ] {
+            let functions = on_a_ring(Group::O2, [&of(input), &of(output)], 9);
+            let frequencies: Vec<usize> = functions.iter().map(|f| f.frequency).collect();
+            assert_eq!(frequencies, expected, "{input} -> {output}");
+        }
+    }
+
+    #[test]
+    fn sampled_kernels_of_continuous_groups_commute_with_quarter_turns() {
+        for (group, on_grid) in [
+            (Group::SO2, Group::cyclic(4)),
+            (Group::O2, Group::dihedral(4)),
+        ] {
+            let parse = |text| Representation::parse(text, group).expect("of it");
+            let (input, output) = (parse("irrep(0)+irrep(1)"), parse("irrep(2)+trivial"));
+            let (m, n, size) = (input.size(group), output.size(group), 5);
+            let basis = KernelBasis::harmonic(group, &input, &output, size).expect("valid");
+            assert!(!basis.is_empty());
+            for element in basis.elements().chunks(n * m * size * size) {
+                let energy: f64 = element.iter().map(|v| v * v).sum();
+                assert!((energy - 1.0).abs() <= 1e-12);
+                for g in 0..on_grid.order() {
+                    let rho_in = transpose(&input.restricted_matrix(group, on_grid, g), m);
+                    let rho_out = output.restricted_matrix(group, on_grid, g);
+                    let symmetry = on_grid.grid_symmetry(g).expect("on the grid");
+                    for pixel in 0..size * size {
+                        let at = |pixel: usize| -> Vec<f64> {
+                            element
+                                .iter()
+                                .skip(pixel)
+                                .step_by(size * size)
+                                .copied()
+                                .collect()
+                        };
+                        let (row, col) = symmetry.source(pixel / size, pixel % size, size, size);
+                        let here = at(row * size + col);
+                        let expected = multiply(&multiply(&rho_out, &here, n), &rho_in, m);
+                        let error = max_difference(&at(pixel), &expected);
+                        assert!(error <= 1e-14, "{group} {g}: {error}");
                     }
                 }
             }

@@ -45,13 +45,22 @@ impl Action {
         }
     }
 
-    /// The action of a representation on its own space.
-    pub fn of(representation: &Representation, group: Group) -> Self {
-        let moved = (0..group.order()).map(|g| representation.permutation(group, g));
+    /// The action of a representation of `from` on its own space, of the elements of the finite
+    /// subgroup `to` alone.
+    pub fn of(representation: &Representation, from: Group, to: Group) -> Self {
+        // What a continuous group permutes is trivial, whatever the element.
+        let element = |g| {
+            if from.is_finite() {
+                from.element_of(to, g)
+            } else {
+                0
+            }
+        };
+        let moved = (0..to.order()).map(|g| representation.permutation(from, element(g)));
         match moved.collect() {
             Some(moved) => Action::permutation(moved),
-            None => Action::new(group, representation.size(group), |g| {
-                representation.matrix(group, g)
+            None => Action::new(to, representation.size(from), |g| {
+                representation.restricted_matrix(from, to, g)
             }),
         }
     }
@@ -204,7 +213,7 @@ mod tests {
                         let pairs = projector.iter_mut().zip(moved);
                         pairs.for_each(|(sum, entry)| *sum += entry / group.order() as f64);
                     }
-                    let actions = rho.map(|rho| Action::of(rho, group));
+                    let actions = rho.map(|rho| Action::of(rho, group, group));
                     let found = basis(actions.each_ref());
                     assert_eq!(found.len(), rank(&projector, size), "{group} {a} {b} {c}");
                     // P is the sum of q q^T over an orthonormal basis of its image, and only then.

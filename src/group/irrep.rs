@@ -5,17 +5,24 @@ use std::fmt;
 use crate::error::{Error, Result};
 
 use super::Group;
+use super::planar::turned_harmonic;
 
-/// An irreducible real representation of a [`Group`] with `m` rotations.
+/// The highest frequency of irreps of the continuous groups, the one of the largest finite group that
+/// is read from text.
+const MAX_FREQUENCY: usize = 180;
+
+/// An irreducible real representation of a [`Group`].
 ///
+/// With `m` rotations:
 /// - Frequency 0, dimension 1: rotations do nothing.
 /// - Frequency `m / 2` for even `m`, dimension 1: the rotation by one step changes the sign.
 /// - Frequencies between, dimension 2: rotation by the angle `2 pi r / m` turns by that angle times
 ///   the frequency; a mirror acts as it does on `(cos l phi, sin l phi)`. Frequency 1 is the
 ///   group's own matrix.
 ///
-/// In dihedral groups each of the one-dimensional kinds comes twice: the mirror `x -> -x` keeps the
-/// sign (even) or changes it (odd).
+/// Of the continuous groups, every frequency from 1 on has dimension 2. In groups with mirrors each
+/// of the one-dimensional kinds comes twice: the mirror `x -> -x` keeps the sign (even) or changes
+/// it (odd).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Irrep {
     group: Group,
@@ -27,18 +34,23 @@ impl Irrep {
     /// The irrep of `group` with `frequency` and parity under the mirror.
     ///
     /// # Errors
-    /// [`Error::Config`] if the frequency exceeds half of the rotations, or if `odd` is asked of a
-    /// group without mirrors or of a two-dimensional irrep (odd and even are equivalent there).
+    /// [`Error::Config`] if the frequency exceeds half of the rotations (180 for a continuous
+    /// group), or if `odd` is asked of a group without mirrors or of a two-dimensional irrep (odd
+    /// and even are equivalent there).
     pub fn new(group: Group, frequency: usize, odd: bool) -> Result<Self> {
         let irrep = Irrep {
             group,
             frequency,
             odd,
         };
-        if 2 * frequency.min(group.rotations()) > group.rotations() {
+        let highest = Irrep::highest(group);
+        if frequency > highest {
+            let has = match group.is_finite() {
+                true => "has no irrep",
+                false => "has more irreps than are supported, such as the one",
+            };
             return Err(Error::Config(format!(
-                "{group} has no irrep of frequency {frequency}: choose one of 0 to {}",
-                group.rotations() / 2
+                "{group} {has} of frequency {frequency}: choose one of 0 to {highest}"
             )));
         }
         if odd && (!group.has_mirrors() || irrep.dimension() == 2) {
@@ -50,9 +62,17 @@ impl Irrep {
         Ok(irrep)
     }
 
-    /// All irreps of `group`: by rising frequency, even before odd.
-    pub(super) fn all(group: Group) -> Vec<Irrep> {
-        (0..=group.rotations() / 2)
+    /// The highest frequency.
+    fn highest(group: Group) -> usize {
+        match group.is_finite() {
+            true => group.rotations() / 2,
+            false => MAX_FREQUENCY,
+        }
+    }
+
+    /// The irreps of `group` of frequencies up to `frequency`: by rising frequency, even before odd.
+    pub(super) fn up_to(group: Group, frequency: usize) -> Vec<Irrep> {
+        (0..=frequency.min(Irrep::highest(group)))
             .flat_map(|frequency| [false, true].map(|odd| Irrep::new(group, frequency, odd)))
             .flatten()
             .collect()
@@ -63,35 +83,65 @@ impl Irrep {
         self.group
     }
 
-    /// The angular frequency, at most `m / 2`.
+    /// The angular frequency.
     pub const fn frequency(self) -> usize {
         self.frequency
     }
 
-    /// The mirror `x -> -x` changes the sign (one-dimensional irreps of dihedral groups).
+    /// The mirror `x -> -x` changes the sign (one-dimensional irreps of groups with mirrors).
     pub const fn is_odd(self) -> bool {
         self.odd
     }
 
     /// 1 or 2.
     pub const fn dimension(self) -> usize {
-        if (2 * self.frequency).is_multiple_of(self.group.rotations()) {
+        let alternates =
+            self.group.is_finite() && (2 * self.frequency).is_multiple_of(self.group.rotations());
+        if self.frequency == 0 || alternates {
             1
         } else {
             2
         }
     }
 
-    /// The orthogonal matrix of element `g`, row-major.
+    /// The orthogonal matrix of element `g` of a finite group, row-major.
+    ///
+    /// # Panics
+    /// If the group is [continuous](Group::is_finite).
+    #[track_caller]
     pub fn matrix(self, g: usize) -> Vec<f64> {
         if self.dimension() == 2 {
             return self.group.harmonic(self.frequency, g).concat();
         }
         let (r, mirrored) = self.group.split(g);
         let alternates = self.frequency > 0 && r % 2 == 1;
-        let negative = alternates != (mirrored && self.odd);
-        vec![if negative { -1.0 } else { 1.0 }]
+        vec![sign(alternates != (mirrored && self.odd))]
     }
+
+    /// The matrix of element `g` of the finite subgroup `to`, row-major.
+    pub(super) fn restricted_matrix(self, to: Group, g: usize) -> Vec<f64> {
+        if self.group.is_finite() {
+            self.matrix(self.group.element_of(to, g))
+        } else if self.dimension() == 2 {
+            to.harmonic(self.frequency, g).concat()
+        } else {
+            vec![sign(to.split(g).1 && self.odd)]
+        }
+    }
+
+    /// The matrix of an element of a continuous group, row-major: the rotation by `angle` radians
+    /// after the mirror, if `mirrored`.
+    pub(super) fn matrix_at(self, angle: f64, mirrored: bool) -> Vec<f64> {
+        if self.dimension() == 1 {
+            return vec![sign(mirrored && self.odd)];
+        }
+        let (sin, cos) = (self.frequency as f64 * angle).sin_cos();
+        turned_harmonic(self.frequency, (cos, sin), mirrored).concat()
+    }
+}
+
+fn sign(negative: bool) -> f64 {
+    if negative { -1.0 } else { 1.0 }
 }
 
 /// As [`Representation::parse`](super::Representation::parse) reads it: `irrep(1)`, `irrep(0,odd)`.

@@ -1,8 +1,11 @@
 //! Bases of the convolution kernels that commute with a group.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::shape::GridSymmetry;
 
+use super::cache::{self, Kind};
 use super::invariants::{self, Action};
 use super::{Group, Representation};
 
@@ -17,6 +20,7 @@ use super::{Group, Representation};
 pub struct KernelBasis {
     shape: [usize; 5],
     elements: Vec<f64>,
+    single: Arc<[f32]>,
 }
 
 impl KernelBasis {
@@ -29,6 +33,9 @@ impl KernelBasis {
     /// the columns of the projector onto the solutions, in that order, orthogonalised; each lives on
     /// one orbit of pixels.
     ///
+    /// The bases of this process are kept in memory, the least recently used ones up to a limit,
+    /// since the layers of a network ask for the same ones again and again.
+    ///
     /// # Errors
     /// [`Error::Config`] if the group does not map the grid to itself, the size is not one of the
     /// above, a representation is not one of `group`, or the basis would take more than a gibibyte.
@@ -37,21 +44,32 @@ impl KernelBasis {
         input: &Representation,
         output: &Representation,
         size: usize,
+    ) -> Result<Arc<KernelBasis>> {
+        let key = (Kind::Complete, group, input.clone(), output.clone(), size);
+        cache::get(key, || {
+            KernelBasis::new_complete(group, input, output, size)
+        })
+    }
+
+    fn new_complete(
+        group: Group,
+        input: &Representation,
+        output: &Representation,
+        size: usize,
     ) -> Result<KernelBasis> {
         check_arguments(group, input, output, size)?;
-        let symmetries = (0..group.order())
-            .map(|g| group.grid_symmetry(g))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| {
-                Error::Config(format!(
-                    "the complete kernel basis needs a group that maps the pixel grid to itself, \
-                     and {group} does not: choose one of C1, C2, C4, D1, D2, D4, or the harmonic \
-                     basis"
-                ))
-            })?;
+        if !group.on_grid() {
+            return Err(Error::Config(format!(
+                "the complete kernel basis needs a group that maps the pixel grid to itself, and \
+                 {group} does not: choose one of C1, C2, C4, D1, D2, D4, or the harmonic basis"
+            )));
+        }
+        let symmetries: Vec<GridSymmetry> = (0..group.order())
+            .filter_map(|g| group.grid_symmetry(g))
+            .collect();
         let factors = [
-            &Action::of(output, group),
-            &Action::of(input, group),
+            &Action::of(output, group, group),
+            &Action::of(input, group, group),
             &pixel_action(&symmetries, size),
         ];
         let kernel = [factors[0].size(), factors[1].size(), size, size];
@@ -76,6 +94,7 @@ impl KernelBasis {
         let [output, input, rows, columns] = kernel;
         KernelBasis {
             shape: [len, output, input, rows, columns],
+            single: elements.iter().map(|&e| e as f32).collect(),
             elements,
         }
     }
@@ -99,6 +118,11 @@ impl KernelBasis {
     /// The elements, row-major in [`shape`](Self::shape), each of unit Euclidean norm.
     pub fn elements(&self) -> &[f64] {
         &self.elements
+    }
+
+    /// The elements in single precision, shared by all who ask: what layers give to the GPU.
+    pub fn single_precision(&self) -> &Arc<[f32]> {
+        &self.single
     }
 
     /// The variance of independent weights of mean zero with which a layer that sums over
@@ -308,7 +332,7 @@ mod tests {
     #[test]
     fn a_kernel_outside_the_basis_does_not_commute() {
         let c4 = Group::cyclic(4);
-        let mut basis = KernelBasis::complete(c4, &TRIVIAL, &REGULAR, 3).expect("ok");
+        let mut basis = KernelBasis::new_complete(c4, &TRIVIAL, &REGULAR, 3).expect("ok");
         basis.elements[5] += 0.1;
         assert!(equivariance_error(c4, &TRIVIAL, &REGULAR, &basis) > 1e-3);
     }
@@ -471,7 +495,7 @@ mod tests {
             (d4, &vector, &REGULAR, KernelBasis::complete),
             (c8, &REGULAR, &REGULAR, KernelBasis::harmonic),
         ] {
-            let basis: KernelBasis = Result::expect(build(group, input, output, 3), "valid");
+            let basis: Arc<KernelBasis> = Result::expect(build(group, input, output, 3), "valid");
             let fields = 3;
             let deviation = basis.init_variance(fields).sqrt();
             let [_, outputs, inputs, size, _] = basis.shape();
@@ -507,12 +531,18 @@ mod tests {
             assert!(KernelBasis::complete(c4, &TRIVIAL, &REGULAR, size).is_err());
             assert!(KernelBasis::harmonic(c4, &TRIVIAL, &REGULAR, size).is_err());
         }
-        let off_grid = KernelBasis::complete(Group::cyclic(8), &TRIVIAL, &REGULAR, 3);
-        let message = off_grid.expect_err("C8 is off the grid").to_string();
-        assert!(
-            message.contains("C8") && message.contains("harmonic"),
-            "{message}"
-        );
+        for (group, output) in [
+            (Group::cyclic(8), &REGULAR),
+            (Group::cyclic(3), &REGULAR),
+            (Group::SO2, &TRIVIAL),
+        ] {
+            let off_grid = KernelBasis::complete(group, &TRIVIAL, output, 3);
+            let message = off_grid.expect_err("off the grid").to_string();
+            for word in [&group.to_string(), "C4", "harmonic"] {
+                assert!(message.contains(word), "{message}");
+            }
+        }
+        assert!(KernelBasis::harmonic(Group::SO2, &TRIVIAL, &REGULAR, 3).is_err());
         let foreign = Representation::Irrep(Group::cyclic(8).irreps()[1]);
         assert!(KernelBasis::complete(c4, &foreign, &REGULAR, 3).is_err());
         assert!(KernelBasis::harmonic(c4, &REGULAR, &foreign, 3).is_err());

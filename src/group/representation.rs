@@ -6,6 +6,10 @@ use crate::error::{Error, Result};
 
 use super::{Group, Irrep, Subgroup};
 
+/// What errors call them.
+const REGULAR: &str = "the regular representation";
+pub(super) const QUOTIENT: &str = "a quotient representation";
+
 /// An orthogonal real representation of a [`Group`]: how the channels of one field mix when the
 /// image moves.
 ///
@@ -27,6 +31,10 @@ pub enum Representation {
 
 impl Representation {
     /// The number of channels of one field.
+    ///
+    /// # Panics
+    /// If a regular representation is asked of a continuous group, which [`check`](Self::check)
+    /// refuses.
     pub fn size(&self, group: Group) -> usize {
         match self {
             Representation::Trivial => 1,
@@ -37,37 +45,76 @@ impl Representation {
         }
     }
 
-    /// The orthogonal matrix `rho(g)`, row-major, `size x size`.
+    /// The orthogonal matrix `rho(g)`, row-major, `size x size`, of element `g` of a finite group.
     pub fn matrix(&self, group: Group, g: usize) -> Vec<f64> {
-        let n = self.size(group);
-        let mut matrix = vec![0.0; n * n];
-        self.write_block(group, g, &mut matrix, n, 0);
-        matrix
+        self.block_diagonal(|summand| summand.block(group, g))
     }
 
-    /// Writes `rho(g)` on the diagonal of a matrix with `stride` columns, from row `start` on.
-    fn write_block(&self, group: Group, g: usize, matrix: &mut [f64], stride: usize, start: usize) {
-        match self {
-            Representation::Irrep(irrep) => {
-                let n = irrep.dimension();
-                for (i, row) in irrep.matrix(g).chunks(n).enumerate() {
-                    let from = (start + i) * stride + start;
-                    matrix[from..from + n].copy_from_slice(row);
-                }
-            }
-            Representation::Sum(summands) => {
-                let mut start = start;
-                for summand in summands {
-                    summand.write_block(group, g, matrix, stride, start);
-                    start += summand.size(group);
-                }
-            }
-            Representation::Trivial | Representation::Regular | Representation::Quotient(_) => {
-                for (from, to) in self.permutation(group, g).into_iter().flatten().enumerate() {
-                    matrix[(start + to) * stride + start + from] = 1.0;
-                }
-            }
+    /// The orthogonal matrix of an element of the continuous `group`, row-major, `size x size`: the
+    /// rotation by `angle` radians after the mirror `x -> -x`, if `mirrored`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the group is finite, has no mirrors and is asked for one, or this is not
+    /// one of its representations.
+    pub fn matrix_at(&self, group: Group, angle: f64, mirrored: bool) -> Result<Vec<f64>> {
+        self.check(group)?;
+        if group.is_finite() || (mirrored && !group.has_mirrors()) {
+            return Err(Error::Config(format!(
+                "{group} does not have an element for each angle{}: only SO2 and O2 do, and the \
+                 elements of a finite group go by their index",
+                if mirrored { ", mirrored" } else { "" }
+            )));
         }
+        Ok(self.block_diagonal(|summand| match summand {
+            Representation::Irrep(irrep) => irrep.matrix_at(angle, mirrored),
+            _ => vec![1.0],
+        }))
+    }
+
+    /// The matrix of element `g` of the finite subgroup `to` of `from`, row-major.
+    pub(super) fn restricted_matrix(&self, from: Group, to: Group, g: usize) -> Vec<f64> {
+        self.block_diagonal(|summand| match summand {
+            Representation::Irrep(irrep) => irrep.restricted_matrix(to, g),
+            Representation::Trivial => vec![1.0],
+            permutation => permutation.block(from, from.element_of(to, g)),
+        })
+    }
+
+    /// The highest angular frequency of an irrep that is named in it.
+    pub(super) fn highest_frequency(&self) -> usize {
+        let frequency = |summand: &Representation| match summand {
+            Representation::Irrep(irrep) => irrep.frequency(),
+            _ => 0,
+        };
+        let all = self.summands().into_iter().map(frequency);
+        all.max().unwrap_or(0)
+    }
+
+    /// What this is a direct sum of, sums within sums resolved; itself if it is no sum.
+    pub(super) fn summands(&self) -> Vec<&Representation> {
+        match self {
+            Representation::Sum(summands) => summands.iter().flat_map(|s| s.summands()).collect(),
+            single => vec![single],
+        }
+    }
+
+    /// The matrix with the blocks of all summands on its diagonal.
+    fn block_diagonal(&self, block: impl Fn(&Representation) -> Vec<f64>) -> Vec<f64> {
+        block_diagonal(self.summands().into_iter().map(block))
+    }
+
+    /// `rho(g)` of one that is no sum.
+    fn block(&self, group: Group, g: usize) -> Vec<f64> {
+        if let Representation::Irrep(irrep) = self {
+            return irrep.matrix(g);
+        }
+        let moved = self.permutation(group, g).unwrap_or_default();
+        let n = moved.len();
+        let mut matrix = vec![0.0; n * n];
+        for (from, to) in moved.into_iter().enumerate() {
+            matrix[to * n + from] = 1.0;
+        }
+        matrix
     }
 
     /// Where `g` moves each channel, `rho(g) e_i = e_p[i]`, or `None` if this is not a
@@ -111,10 +158,12 @@ impl Representation {
     /// Verifies that this is a representation of `group`.
     ///
     /// # Errors
-    /// [`Error::Config`] if an irrep or a subgroup belongs to another group, or a sum is empty.
+    /// [`Error::Config`] if an irrep or a subgroup belongs to another group, a continuous group
+    /// has no such representation of finite size, or a sum is empty.
     pub fn check(&self, group: Group) -> Result<()> {
         let owner = match self {
-            Representation::Trivial | Representation::Regular => group,
+            Representation::Trivial => group,
+            Representation::Regular => group.finite(REGULAR)?,
             Representation::Quotient(subgroup) => subgroup.group(),
             Representation::Irrep(irrep) => irrep.group(),
             Representation::Sum(summands) if summands.is_empty() => {
@@ -156,6 +205,23 @@ impl Representation {
     }
 }
 
+/// The matrix with these square blocks on its diagonal, row-major.
+pub(super) fn block_diagonal(blocks: impl Iterator<Item = Vec<f64>>) -> Vec<f64> {
+    let blocks: Vec<Vec<f64>> = blocks.collect();
+    let side = |block: &Vec<f64>| block.len().isqrt();
+    let n: usize = blocks.iter().map(side).sum();
+    let mut matrix = vec![0.0; n * n];
+    let mut start = 0;
+    for block in &blocks {
+        for (i, row) in block.chunks(side(block)).enumerate() {
+            let from = (start + i) * n + start;
+            matrix[from..from + row.len()].copy_from_slice(row);
+        }
+        start += side(block);
+    }
+    matrix
+}
+
 fn parse_summand(summand: &str, group: Group, text: &str) -> Result<Representation> {
     let unknown = || {
         Error::Config(format!(
@@ -172,7 +238,7 @@ fn parse_summand(summand: &str, group: Group, text: &str) -> Result<Representati
     let arguments: Vec<&str> = arguments.map_or(Vec::new(), |a| a.split(',').collect());
     match (name, arguments.as_slice()) {
         ("trivial", []) => Ok(Representation::Trivial),
-        ("regular", []) => Ok(Representation::Regular),
+        ("regular", []) => group.finite(REGULAR).map(|_| Representation::Regular),
         ("irrep", [frequency]) => {
             Irrep::new(group, number(frequency)?, false).map(Representation::Irrep)
         }
@@ -180,7 +246,9 @@ fn parse_summand(summand: &str, group: Group, text: &str) -> Result<Representati
             Irrep::new(group, number(frequency)?, true).map(Representation::Irrep)
         }
         ("quotient", [subgroup, axis @ ..]) => {
+            group.finite(QUOTIENT)?;
             let subgroup: Group = subgroup.parse().map_err(|_| unknown())?;
+            let subgroup = subgroup.finite(QUOTIENT).map_err(|_| unknown())?;
             let mirror = match (subgroup.has_mirrors(), axis) {
                 (false, []) => None,
                 (true, []) => Some(0),
@@ -334,6 +402,67 @@ pub(super) mod tests {
             message.contains("regular") && message.contains("`regul`"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn continuous_groups_turn_by_any_angle() {
+        for group in [Group::SO2, Group::O2] {
+            let irreps = group.irreps_up_to(4).into_iter().map(Representation::Irrep);
+            let mut all: Vec<Representation> = irreps.collect();
+            all.push(Representation::Sum(vec![
+                all[3].clone(),
+                Representation::Trivial,
+            ]));
+            for rho in all {
+                let n = rho.size(group);
+                let at = |(angle, mirrored)| rho.matrix_at(group, angle, mirrored).expect("of it");
+                let (a, b) = (0.7, -2.1);
+                // Mirrors turn rotations around: R_a F^p R_b F^q = R_(a +- b) F^(p + q).
+                for (p, q) in [(false, false), (true, false), (false, true), (true, true)] {
+                    if (p || q) && !group.has_mirrors() {
+                        continue;
+                    }
+                    let product = multiply(&at((a, p)), &at((b, q)), n);
+                    let expected = at((if p { a - b } else { a + b }, p != q));
+                    let error = max_difference(&product, &expected);
+                    assert!(error <= 1e-15 * 8.0, "{group} {rho}: {error}");
+                    let inverse = transpose(&at((a, p)), n);
+                    let expected = at((if p { a } else { -a }, p));
+                    assert!(
+                        max_difference(&inverse, &expected) <= 1e-15,
+                        "{group} {rho}"
+                    );
+                }
+            }
+        }
+        let vector = Representation::parse("irrep(1)", Group::SO2).expect("of it");
+        let (sin, cos) = 0.3f64.sin_cos();
+        let matrix = vector.matrix_at(Group::SO2, 0.3, false).expect("of it");
+        assert_eq!(matrix, [cos, -sin, sin, cos]);
+        assert!(vector.matrix_at(Group::SO2, 0.3, true).is_err());
+        assert!(
+            Representation::Trivial
+                .matrix_at(Group::cyclic(4), 0.3, false)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn continuous_groups_have_only_irreps() {
+        for group in [Group::SO2, Group::O2] {
+            for wrong in ["regular", "quotient(C2)", "irrep(1)+regular", "irrep(181)"] {
+                let message = Representation::parse(wrong, group)
+                    .expect_err(wrong)
+                    .to_string();
+                assert!(message.contains(&group.to_string()), "{message}");
+            }
+            assert!(Representation::Regular.check(group).is_err());
+            assert!(Subgroup::new(group, 2, None).is_err());
+            assert!(Representation::parse("irrep(0)+irrep(180)", group).is_ok());
+        }
+        assert!(Representation::parse("irrep(0,odd)", Group::O2).is_ok());
+        assert!(Representation::parse("irrep(0,odd)", Group::SO2).is_err());
+        assert!(Representation::parse("quotient(SO2)", Group::cyclic(4)).is_err());
     }
 
     #[test]

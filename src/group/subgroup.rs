@@ -5,6 +5,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 
 use super::Group;
+use super::representation::QUOTIENT;
 
 /// A subgroup of a [`Group`] with `m` rotations: the rotations by multiples of `m / k` steps, and
 /// the mirrors that come with one of them.
@@ -21,9 +22,10 @@ impl Subgroup {
     /// rotation from that of `x -> -x`) and the mirrors that follow from it.
     ///
     /// # Errors
-    /// [`Error::Config`] if `rotations` does not divide the group's, or if a mirror is asked of a
+    /// [`Error::Config`] if the group is continuous, if `rotations` does not divide the group's, or if a mirror is asked of a
     /// group without mirrors.
     pub fn new(group: Group, rotations: usize, mirror: Option<usize>) -> Result<Self> {
+        group.finite(QUOTIENT)?;
         if rotations == 0 || !group.rotations().is_multiple_of(rotations) {
             return Err(Error::Config(format!(
                 "{group} has no subgroup with {rotations} rotations: their number must divide {}",

@@ -21,6 +21,7 @@ use super::{Group, Irrep, KernelBasis, Representation};
 use crate::error::{Error, Result};
 use crate::shape::{Padding, Window};
 use std::collections::HashMap;
+use std::sync::Arc;
 use transform::Transform;
 
 /// How a group acts on the fields of a [`SymmetricConv`].
@@ -62,7 +63,7 @@ pub struct SymmetricConv {
     input: FieldKind,
     output: FieldKind,
     window: Window,
-    basis: KernelBasis,
+    basis: Arc<KernelBasis>,
 }
 
 impl SymmetricConv {
@@ -75,7 +76,7 @@ impl SymmetricConv {
         group: Group,
         input: FieldKind,
         output: FieldKind,
-        basis: KernelBasis,
+        basis: Arc<KernelBasis>,
         padding: Padding,
     ) -> Result<Self> {
         let [_, outputs, inputs, size, _] = basis.shape();
@@ -105,25 +106,29 @@ impl SymmetricConv {
         Ok(conv)
     }
 
-    /// The largest miss of `k(R_g p) = rho_out(g) k(p) rho_in(g)^-1` over all elements.
+    /// The largest miss of `k(R_g p) = rho_out(g) k(p) rho_in(g)^-1` over all elements of the basis
+    /// and the generators `g` of the group, from which the constraint follows for all of it.
     fn violation(&self) -> f64 {
+        let entries = self.basis.elements().len() / self.basis.len().max(1);
+        let rotation = (self.group.rotations() > 1).then_some(1);
+        let mirror = self.group.has_mirrors().then_some(self.group.rotations());
         let mut largest = 0.0f64;
-        for g in 0..self.group.order() {
-            for p in self.taps() {
-                for o in 0..self.output.size(self.group) {
-                    for i in 0..self.input.size(self.group) {
-                        let moved = self.moved([o, i], g);
-                        for b in 0..self.basis.len() {
-                            let here = self.element(b, o, i, p);
-                            let there = self.element(b, moved[0], moved[1], self.turned(g, p));
-                            let miss = (here - there).abs();
-                            largest = if miss.is_nan() {
-                                miss
-                            } else {
-                                largest.max(miss)
-                            };
-                        }
-                    }
+        for g in rotation.into_iter().chain(mirror) {
+            let mut there = Vec::with_capacity(entries);
+            for o in 0..self.output.size(self.group) {
+                for i in 0..self.input.size(self.group) {
+                    let [o, i] = self.moved([o, i], g);
+                    there.extend(self.taps().map(|p| self.entry(o, i, self.turned(g, p))));
+                }
+            }
+            for element in self.basis.elements().chunks(entries.max(1)) {
+                for (here, &there) in element.iter().zip(&there) {
+                    let miss = (here - element[there]).abs();
+                    largest = if miss.is_nan() {
+                        miss
+                    } else {
+                        largest.max(miss)
+                    };
                 }
             }
         }
@@ -183,7 +188,11 @@ impl SymmetricConv {
             input: self.output,
             output: self.input,
             window: Window::same(size, Padding::Zero),
-            basis: KernelBasis::from_elements(len, [inputs, outputs, size, size], elements),
+            basis: Arc::new(KernelBasis::from_elements(
+                len,
+                [inputs, outputs, size, size],
+                elements,
+            )),
         }
     }
 
@@ -201,13 +210,18 @@ impl SymmetricConv {
         [a * x + b * y, c * x + d * y]
     }
 
-    /// Entry `[o, i](p)` of basis element `b`.
-    fn element(&self, b: usize, o: usize, i: usize, [x, y]: [i32; 2]) -> f64 {
-        let [_, outputs, inputs, size, _] = self.basis.shape();
+    /// Where `[o, i](p)` stands in a basis element.
+    fn entry(&self, o: usize, i: usize, [x, y]: [i32; 2]) -> usize {
+        let [_, _, inputs, size, _] = self.basis.shape();
         let r = self.window.radius() as i32;
         let (row, column) = ((r - y) as usize, (r + x) as usize);
-        let at = (((b * outputs + o) * inputs + i) * size + row) * size + column;
-        self.basis.elements()[at]
+        ((o * inputs + i) * size + row) * size + column
+    }
+
+    /// Entry `[o, i](p)` of basis element `b`.
+    fn element(&self, b: usize, o: usize, i: usize, p: [i32; 2]) -> f64 {
+        let [_, outputs, inputs, size, _] = self.basis.shape();
+        self.basis.elements()[b * outputs * inputs * size * size + self.entry(o, i, p)]
     }
 }
 

@@ -5,10 +5,10 @@ use rand::{RngExt, SeedableRng};
 
 use super::Group;
 
-/// C1 to C12 and D1 to D6.
+/// C1 to C12 and D1 to D8.
 pub fn some_groups() -> impl Iterator<Item = Group> {
     let cyclic = (1..=12).map(Group::cyclic);
-    cyclic.chain((1..=6).map(Group::dihedral))
+    cyclic.chain((1..=8).map(Group::dihedral))
 }
 
 /// Uniform numbers on `[-1, 1)`.

@@ -239,7 +239,7 @@ impl GroupConvolution {
                     fields: [*fo, *fi],
                     sizes: [to.size(group), from.size(group)],
                     elements: basis.len(),
-                    basis: (!free).then(|| basis.elements().iter().map(|&e| e as f32).collect()),
+                    basis: (!free).then(|| basis.single_precision().clone()),
                 });
             }
         }
@@ -460,7 +460,9 @@ pub fn regular_fields(
     if group.is_trivial() && width > 0 {
         return Ok(FieldType::trivial(group, width));
     }
-    let order = group.order();
+    let order = group
+        .finite(&format!("{setting}: a network of regular fields"))?
+        .order();
     if width == 0 || !width.is_multiple_of(order) {
         return Err(Error::Config(format!(
             "{setting} = {width}: the width must be a positive multiple of the order {order} of {group}"

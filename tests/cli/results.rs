@@ -41,7 +41,7 @@ fn devices_and_bases_are_listed() {
 }
 
 /// The values of a float64 `.npy` file of any rank.
-fn npy_f64(path: &Path) -> Vec<f64> {
+pub fn npy_f64(path: &Path) -> Vec<f64> {
     let bytes = std::fs::read(path).unwrap();
     let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     assert!(String::from_utf8_lossy(&bytes[10..header]).contains("<f8"));

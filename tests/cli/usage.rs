@@ -21,6 +21,28 @@ fn wrong_usage_is_one_paragraph_with_code_2() {
         ("group basis --size 4", &["4"]),
         ("group basis --size 11", &["11"]),
         ("group basis --group C8", &["C8", "harmonic"]),
+        ("group basis --group C3", &["C3", "C4", "D4", "harmonic"]),
+        ("group basis --group SO3", &["SO3", "SO2"]),
+        (
+            "group basis --group SO2",
+            &["regular", "SO2", "irreps", "harmonic"],
+        ),
+        (
+            "group basis --group SO2 --output irrep(1)",
+            &["SO2", "harmonic"],
+        ),
+        (
+            "group basis --group O2 --output quotient(C2)",
+            &["quotient", "O2", "finite"],
+        ),
+        (
+            "group basis --group SO2 --output irrep(1000) --basis harmonic",
+            &["1000", "180"],
+        ),
+        (
+            "train train.toml --out run --set model.group=\"SO2\"",
+            &["group", "SO2", "finite"],
+        ),
         (
             "group basis --group D360 --input regular --size 9 --basis harmonic",
             &["bytes"],

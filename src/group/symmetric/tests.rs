@@ -163,11 +163,11 @@ fn foreign_bases_are_refused() {
     let c2 = KernelBasis::complete(Group::cyclic(2), &regular, &regular, 3).expect("valid");
     assert!(SymmetricConv::new(c4, kind, kind, c2, Padding::Zero).is_err());
     let c1 = vec![1.0; 4 * 4 * 9];
-    let c1 = KernelBasis::from_elements(1, [4, 4, 3, 3], c1);
+    let c1 = Arc::new(KernelBasis::from_elements(1, [4, 4, 3, 3], c1));
     assert!(SymmetricConv::new(c4, kind, kind, c1, Padding::Zero).is_ok());
     let mut broken = vec![1.0; 4 * 4 * 9];
     broken[3] = 0.5;
-    let broken = KernelBasis::from_elements(1, [4, 4, 3, 3], broken);
+    let broken = Arc::new(KernelBasis::from_elements(1, [4, 4, 3, 3], broken));
     assert!(SymmetricConv::new(c4, kind, kind, broken, Padding::Zero).is_err());
     let off = KernelBasis::harmonic(Group::cyclic(3), &regular, &regular, 3).expect("valid");
     assert!(SymmetricConv::new(Group::cyclic(3), kind, kind, off, Padding::Zero).is_err());
