@@ -98,7 +98,7 @@ fn networks() -> Vec<(&'static str, ModelConfig, f64)> {
         (
             "dncnn of irreps",
             ModelConfig::DenoisingCnn(DenoisingCnnConfig {
-                group: Group::cyclic(8),
+                group: Group::SO2,
                 basis: equilens::nn::BasisKind::Harmonic,
                 width: 15,
                 fields: FieldsConfig {

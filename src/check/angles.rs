@@ -251,7 +251,7 @@ fn networks() -> Vec<Entry> {
         network(
             "DnCNN, 5x5, gated irreps",
             ModelConfig::DenoisingCnn(DenoisingCnnConfig {
-                group: Group::cyclic(12),
+                group: Group::SO2,
                 width: 20,
                 fields: FieldsConfig {
                     representation: "irrep(0) + irrep(1) + irrep(2)".into(),
@@ -438,11 +438,17 @@ fn measure(entry: &Entry, gpu: &Gpu, seed: u64) -> Result<AngleRow> {
     let at = |radians: f64| Ok::<_, crate::error::Error>(missed(&run(radians)?, &upright, radians));
     let group = entry.group;
     let (mut on_grid, mut off_grid) = (None, None);
-    for turn in 1..group.rotations() {
-        let error = at(std::f64::consts::TAU * turn as f64 / group.rotations() as f64)?;
-        let worst: &mut Option<f64> = match group.grid_symmetry(turn) {
-            Some(_) => &mut on_grid,
-            None => &mut off_grid,
+    // Of all rotations, the quarter turns.
+    let rotations = if group.is_finite() {
+        group.rotations()
+    } else {
+        4
+    };
+    for turn in 1..rotations {
+        let error = at(std::f64::consts::TAU * turn as f64 / rotations as f64)?;
+        let worst: &mut Option<f64> = match (4 * turn).is_multiple_of(rotations) {
+            true => &mut on_grid,
+            false => &mut off_grid,
         };
         *worst = Some(worst.unwrap_or(0.0).max(error));
     }

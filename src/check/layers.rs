@@ -104,6 +104,25 @@ fn layers() -> Vec<Entry> {
             }));
         }
     }
+    for group in [Group::SO2, Group::O2] {
+        let name = format!("convolution/{group}/irreps").to_lowercase();
+        layers.push(entry(name, [5, 4], move |parameters| {
+            let text = match group.has_mirrors() {
+                false => "irrep(0) + irrep(1) + irrep(2)",
+                true => "irrep(0) + irrep(0,odd) + irrep(1)",
+            };
+            let fields = FieldType::new(group, Representation::parse(text, group)?, 1)?;
+            let config = ConvolutionConfig {
+                size: 5,
+                basis: BasisKind::Harmonic,
+                ..ConvolutionConfig::new(fields.clone(), fields.clone())
+            };
+            let layer = GroupConvolution::new(parameters, "layer", &config)?;
+            Layer::new(fields.clone(), fields, move |t, b, x| {
+                layer.forward(t, b, x)
+            })
+        }));
+    }
     let c4 = Group::cyclic(4);
     for stride in ["strided", "transposed"] {
         let extents = if stride == "strided" { [7, 5] } else { [4, 3] };
@@ -358,7 +377,7 @@ pub(super) fn acted(
         let mut start = item * shape.c();
         for (representation, count) in fields.blocks() {
             let size = representation.size(group);
-            let matrix = representation.matrix(group, g);
+            let matrix = matrix(representation, group, g);
             for _ in 0..*count {
                 for (row, weights) in matrix.chunks(size).enumerate() {
                     for (column, &weight) in weights.iter().enumerate() {
@@ -375,6 +394,37 @@ pub(super) fn acted(
     mixed
 }
 
+/// The elements of a group that there are to try: of a continuous one the quarter turns, and the
+/// mirrors if it has some.
+fn finite(group: Group) -> Group {
+    match (group.is_finite(), group.has_mirrors()) {
+        (true, _) => group,
+        (false, false) => Group::cyclic(4),
+        (false, true) => Group::dihedral(4),
+    }
+}
+
+/// `rho(g)`, row-major, for an element `g` of [`finite`].
+fn matrix(representation: &Representation, group: Group, g: usize) -> Vec<f64> {
+    let elements = finite(group);
+    if elements == group {
+        return representation.matrix(group, g);
+    }
+    let n = representation.size(group);
+    let restricted = (representation.restrict(group, elements)).expect("a subgroup");
+    let (q, inner) = (
+        restricted.change_of_basis,
+        restricted.representation.matrix(elements, g),
+    );
+    let entry = |i: usize, j: usize| -> f64 {
+        let terms = (0..n).flat_map(|k| (0..n).map(move |l| (k, l)));
+        terms
+            .map(|(k, l)| q[i * n + k] * inner[k * n + l] * q[j * n + l])
+            .sum()
+    };
+    (0..n * n).map(|at| entry(at / n, at % n)).collect()
+}
+
 /// `f(T_g x) = T_g f(x)` for every element `g` that maps the grid to itself, `run` being the tape
 /// with given values of `x` and the parameters.
 fn equivariance(
@@ -386,7 +436,7 @@ fn equivariance(
     let (upright, layer) = record(entry, entry.extents)?;
     let values = Values::new(&upright, &mut noise);
     let y = run(&upright, &values)?;
-    let group = layer.input.group();
+    let group = finite(layer.input.group());
     let mut worst = Measure::new(0.0, BOUND);
     for g in 1..group.order() {
         let Some(symmetry) = group.grid_symmetry(g) else {
