@@ -13,7 +13,7 @@ use crate::kernels::reduce::{self, Reduction};
 use crate::kernels::symmetric_conv::{
     self, SymmetricAlgorithm, SymmetricImageProblem, SymmetricProblem, SymmetricWeightAlgorithm,
 };
-use crate::kernels::{Family, Lowered, adam, complex, elementwise, layout, matmul, random};
+use crate::kernels::{Family, Lowered, adam, complex, elementwise, layout, matmul, random, warp};
 use crate::shape::{ParallelBeam, Shape, Window};
 use std::sync::Arc;
 
@@ -107,6 +107,8 @@ pub(super) fn lower(
         Op::RayBackprojectTranspose(beam) => {
             ray(RayMap::BackprojectTranspose, beam, output, choices)?
         }
+        Op::Warp => warp::forward(output, textures(output)),
+        Op::WarpAdjoint => warp::adjoint(output, textures(output)),
         Op::Fourier(transform) => {
             let problem = FourierProblem {
                 shape: input(0),

@@ -1,0 +1,74 @@
+// Exact transpose of the warp: one thread for each pixel gathers the warped pixels that interpolate
+// from it, with the warp's own weights. They lie in the image, under the map, of the square that
+// reaches one pixel to each side.
+//
+// params: extents.
+// source: the warped image, N C H W.
+// maps: N 1 5 4, one map for each image (shape::Maps).
+// result: N C H W.
+// Twin: reference::warp::adjoint
+
+#import lib/warp
+
+// Bounds the rounding, relative to the sum of the magnitudes that were added, of every number below
+// that says where to look: about eight roundings. The weights decide what counts.
+const SLACK: f32 = 1e-6;
+
+// The warp's weight from the pixel `at` at this place.
+fn weight(place: Place, at: vec2<f32>) -> f32 {
+    let second = select(vec2<f32>(0.0), place.share, place.near + 1.0 == at);
+    let both = select(second, 1.0 - place.share, place.near == at);
+    return both.x * both.y;
+}
+
+// What the magnitudes of a matrix, an offset and the halved extents add up to.
+fn size(matrix: vec4<f32>, offset: vec2<f32>) -> vec2<f32> {
+    return transformed(abs(matrix), 0.5 * extent(), abs(offset)) + extent();
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let pixel = pixel_of(linear_workgroup(group, groups), lane);
+    if !pixel.inside {
+        return;
+    }
+    let map = maps[pixel.image];
+    let own = vec2<f32>(pixel.at);
+    let centred = own - centre();
+    let inverse = map[0] + map[1];
+    let offset = map[2].xy + map[2].zw;
+    // The bounding box of the square's image.
+    let reach = 1.0 + SLACK * size(inverse, offset);
+    let spread = transformed(abs(map[3]), reach, SLACK * size(map[3], map[4].xy));
+    let middle = transformed(map[3], centred, map[4].xy) + centre();
+    let low = clamp(ceil(middle - spread), vec2<f32>(0.0), extent());
+    let high = clamp(floor(middle + spread) + 1.0, vec2<f32>(0.0), extent());
+    // Within a row of it, the columns that are read within reach in each direction: an interval
+    // about where the row passes the pixel, unless the place hardly moves along the row.
+    let moves = abs(inverse.xz) > vec2<f32>(1e-6);
+    let per_place = select(vec2<f32>(0.0), 1.0 / inverse.xz, moves);
+    let half = select(vec2<f32>(1e30), reach * abs(per_place) + SLACK * extent().x, moves);
+    let end_row = u32(high.y);
+    var total = Values(0.0);
+    for (var row = u32(low.y); row < end_row; row++) {
+        let line = f32(row) - centre().y;
+        let passes = (centred - fma(inverse.yw, vec2<f32>(line), offset)) * per_place + centre().x;
+        let from = passes - half;
+        let to = passes + half;
+        let first = clamp(ceil(max(from.x, from.y)), low.x, high.x);
+        let end = u32(clamp(floor(min(to.x, to.y)) + 1.0, low.x, high.x));
+        let at = pixel.plane + row * params.columns;
+        // A sum for each row keeps the rounding low.
+        var part = Values(0.0);
+        for (var column = u32(first); column < end; column++) {
+            let read = place(map, vec2<f32>(f32(column) - centre().x, line));
+            part += weight(read, own) * values(at + column);
+        }
+        total += part;
+    }
+    write(pixel.plane + pixel.at.y * params.columns + pixel.at.x, total);
+}

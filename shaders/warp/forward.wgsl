@@ -1,0 +1,40 @@
+// Images moved by affine maps: one thread for each output pixel interpolates bilinearly where the
+// inverse map leads it, with zeros outside the image.
+//
+// params: extents.
+// source: the image, N C H W.
+// maps: N 1 5 4, one map for each image (shape::Maps).
+// result: N C H W.
+// Twin: reference::warp::forward
+
+#import lib/warp
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let pixel = pixel_of(linear_workgroup(group, groups), lane);
+    if !pixel.inside {
+        return;
+    }
+    let place = place(maps[pixel.image], vec2<f32>(pixel.at) - centre());
+    // The four pixels are always in range and the weights decide, so that nothing branches around a
+    // load. What lies far outside stays outside as an integer.
+    let near = vec2<i32>(clamp(place.near, vec2<f32>(-2.0), extent()));
+    let last = vec2<i32>(vec2<u32>(params.columns, params.rows)) - 1;
+    let columns = clamp(vec2<i32>(near.x, near.x + 1), vec2<i32>(0), vec2<i32>(last.x));
+    let rows = clamp(vec2<i32>(near.y, near.y + 1), vec2<i32>(0), vec2<i32>(last.y));
+    let first = select(vec2<f32>(0.0), 1.0 - place.share, near >= vec2<i32>(0) & near <= last);
+    let second = select(vec2<f32>(0.0), place.share, near >= vec2<i32>(-1) & near < last);
+    let upper = pixel.plane + u32(rows.x) * params.columns;
+    let lower = pixel.plane + u32(rows.y) * params.columns;
+    let left = u32(columns.x);
+    let right = u32(columns.y);
+    var total = first.x * first.y * values(upper + left);
+    total += second.x * first.y * values(upper + right);
+    total += first.x * second.y * values(lower + left);
+    total += second.x * second.y * values(lower + right);
+    write(pixel.plane + pixel.at.y * params.columns + pixel.at.x, total);
+}
