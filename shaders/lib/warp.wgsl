@@ -17,6 +17,18 @@ struct Params {
     pad1: u32,
 }
 
+// One map, row by row as shape::Maps has it.
+struct Map {
+    // The inverse map's matrix, in two parts.
+    coarse: vec4<f32>,
+    fine: vec4<f32>,
+    // Its offset's coarse part, then the fine one.
+    offset: vec4<f32>,
+    // The map's own matrix and offset.
+    matrix: vec4<f32>,
+    shift: vec4<f32>,
+}
+
 @group(0) @binding(0) var<uniform> params: Params;
 #ifdef TEXTURE
 @group(0) @binding(1) var source: texture_2d<f32>;
@@ -32,9 +44,9 @@ fn element(i: u32) -> f32 {
 }
 #endif
 #ifdef UNIFORM_MAPS
-@group(0) @binding(2) var<uniform> maps: array<array<vec4<f32>, 5>, MAPS>;
+@group(0) @binding(2) var<uniform> maps: array<Map, MAPS>;
 #else
-@group(0) @binding(2) var<storage, read> maps: array<array<vec4<f32>, 5>>;
+@group(0) @binding(2) var<storage, read> maps: array<Map>;
 #endif
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
@@ -115,9 +127,9 @@ struct Place {
 // The place that the output pixel at the centred (column, row) reads. The coarse part is exact in
 // f32 on images of up to 4096 pixels, so only the fine part and the share are rounded. The warp
 // and its transpose share this function and so every weight.
-fn place(map: array<vec4<f32>, 5>, at: vec2<f32>) -> Place {
-    let coarse = transformed(map[0], at, map[2].xy) + centre();
-    let fine = transformed(map[1], at, map[2].zw);
+fn place(map: Map, at: vec2<f32>) -> Place {
+    let coarse = transformed(map.coarse, at, map.offset.xy) + centre();
+    let fine = transformed(map.fine, at, map.offset.zw);
     let whole = floor(coarse);
     let rest = (coarse - whole) + fine;
     let carry = floor(rest);

@@ -39,12 +39,12 @@ fn main(
     let map = maps[pixel.image];
     let own = vec2<f32>(pixel.at);
     let centred = own - centre();
-    let inverse = map[0] + map[1];
-    let offset = map[2].xy + map[2].zw;
+    let inverse = map.coarse + map.fine;
+    let offset = map.offset.xy + map.offset.zw;
     // The bounding box of the square's image.
     let reach = 1.0 + SLACK * size(inverse, offset);
-    let spread = transformed(abs(map[3]), reach, SLACK * size(map[3], map[4].xy));
-    let middle = transformed(map[3], centred, map[4].xy) + centre();
+    let spread = transformed(abs(map.matrix), reach, SLACK * size(map.matrix, map.shift.xy));
+    let middle = transformed(map.matrix, centred, map.shift.xy) + centre();
     let low = clamp(ceil(middle - spread), vec2<f32>(0.0), extent());
     let high = clamp(floor(middle + spread) + 1.0, vec2<f32>(0.0), extent());
     // Within a row of it, the columns that are read within reach in each direction: an interval
@@ -57,16 +57,16 @@ fn main(
     for (var row = u32(low.y); row < end_row; row++) {
         let line = f32(row) - centre().y;
         let passes = (centred - fma(inverse.yw, vec2<f32>(line), offset)) * per_place + centre().x;
-        let from = passes - half;
-        let to = passes + half;
-        let first = clamp(ceil(max(from.x, from.y)), low.x, high.x);
-        let end = u32(clamp(floor(min(to.x, to.y)) + 1.0, low.x, high.x));
+        let begins = passes - half;
+        let ends = passes + half;
+        let first = clamp(ceil(max(begins.x, begins.y)), low.x, high.x);
+        let end = u32(clamp(floor(min(ends.x, ends.y)) + 1.0, low.x, high.x));
         let at = pixel.plane + row * params.columns;
         // A sum for each row keeps the rounding low.
         var part = Values(0.0);
         for (var column = u32(first); column < end; column++) {
-            let read = place(map, vec2<f32>(f32(column) - centre().x, line));
-            part += weight(read, own) * values(at + column);
+            let reads = place(map, vec2<f32>(f32(column) - centre().x, line));
+            part += weight(reads, own) * values(at + column);
         }
         total += part;
     }

@@ -19,15 +19,15 @@ fn main(
     if !pixel.inside {
         return;
     }
-    let place = place(maps[pixel.image], vec2<f32>(pixel.at) - centre());
+    let reads = place(maps[pixel.image], vec2<f32>(pixel.at) - centre());
     // The four pixels are always in range and the weights decide, so that nothing branches around a
     // load. What lies far outside stays outside as an integer.
-    let near = vec2<i32>(clamp(place.near, vec2<f32>(-2.0), extent()));
+    let near = vec2<i32>(clamp(reads.near, vec2<f32>(-2.0), extent()));
     let last = vec2<i32>(vec2<u32>(params.columns, params.rows)) - 1;
     let columns = clamp(vec2<i32>(near.x, near.x + 1), vec2<i32>(0), vec2<i32>(last.x));
     let rows = clamp(vec2<i32>(near.y, near.y + 1), vec2<i32>(0), vec2<i32>(last.y));
-    let first = select(vec2<f32>(0.0), 1.0 - place.share, near >= vec2<i32>(0) & near <= last);
-    let second = select(vec2<f32>(0.0), place.share, near >= vec2<i32>(-1) & near < last);
+    let first = select(vec2<f32>(0.0), 1.0 - reads.share, near >= vec2<i32>(0) & near <= last);
+    let second = select(vec2<f32>(0.0), reads.share, near >= vec2<i32>(-1) & near < last);
     let upper = pixel.plane + u32(rows.x) * params.columns;
     let lower = pixel.plane + u32(rows.y) * params.columns;
     let left = u32(columns.x);

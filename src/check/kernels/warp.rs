@@ -138,22 +138,21 @@ fn case(kind: Kind, label: String, shape: Shape, affines: Vec<Affine>, texture: 
         let judge = match is_exact {
             true => exact(twin.value),
             false => {
-                let (magnitude, terms) = terms(kind, &wide(&x), shape, &wide(&maps));
-                twin.magnitude = magnitude;
-                close(twin, roundings(shape, &wide(&maps), terms))
+                twin.magnitude = bounds(kind, &wide(&x), shape, &wide(&maps));
+                close(twin, 1.0)
             }
         };
         Problem::new(vec![x, maps], shape.elements(), judge)
     })
 }
 
-/// For each result the sum of the terms with every weight replaced by 1, because the rounding of a
-/// place moves its weights by an absolute amount whatever their size; a term that the rounded place
-/// may touch and the exact one does not counts as well. And the largest number of terms.
-fn terms(kind: Kind, x: &[f64], shape: Shape, maps: &[f64]) -> (Vec<f64>, f64) {
+/// For each result its roundings times the sum of its terms, with every weight replaced by 1: the
+/// rounding of a place moves its weights by an absolute amount whatever their size. A term that the
+/// rounded place may touch and the exact one does not counts as well.
+fn bounds(kind: Kind, x: &[f64], shape: Shape, maps: &[f64]) -> Vec<f64> {
     let Shape([_, channels, rows, columns]) = shape;
     let plane = rows * columns;
-    let (mut sums, mut counts) = (vec![0.0; x.len()], vec![0.0f64; x.len()]);
+    let (mut sums, mut counts) = (vec![0.0; x.len()], vec![0usize; x.len()]);
     let near = |place: f64, extent: usize| -> Vec<usize> {
         let index = |i: &usize| (place - *i as f64).abs() <= REACH;
         (0..extent).filter(index).collect()
@@ -175,37 +174,40 @@ fn terms(kind: Kind, x: &[f64], shape: Shape, maps: &[f64]) -> (Vec<f64>, f64) {
                             true => (output, input),
                         };
                         sums[to] += x[from].abs();
-                        counts[to] += 1.0;
+                        counts[to] += 1;
                     }
                 }
             }
         }
     }
-    (sums, counts.into_iter().fold(0.0, f64::max))
+    let image = channels * plane;
+    let pairs = sums.iter().zip(counts).enumerate();
+    pairs
+        .map(|(i, (sum, count))| sum * roundings(shape, map_of(maps, i / image), count))
+        .collect()
+}
+
+fn map_of(maps: &[f64], n: usize) -> &[f64] {
+    &maps[n * Maps::LEN..][..Maps::LEN]
 }
 
 /// How far beyond its interval of length 1 a weight counts.
 const REACH: f64 = 1.001;
 
-/// Roundings of a term, in units of eps, which is two roundings to nearest of a number about 1: of
-/// the fine part of the place (below 2^-12 of the extents), of the coarse part where it exceeds
-/// what is exact, of the rest and the share (in each direction), of the products, and of the sum.
-fn roundings(shape: Shape, maps: &[f64], terms: f64) -> f64 {
+/// Roundings of one of `terms` terms, in units of eps, which is two roundings to nearest of a number
+/// about 1: of the fine part of the place (below 2^-12 of the extents), of the coarse part where it
+/// exceeds what is exact, of the rest and the share (in each direction), of the products, and of the
+/// sum, over the terms of a row and then over the rows.
+fn roundings(shape: Shape, map: &[f64], terms: usize) -> f64 {
     let half = [centre(shape.w()) + 0.5, centre(shape.h()) + 0.5];
-    let place = |map: &[f64]| {
-        let size = |m: usize, o: usize| {
-            let columns = map[m].abs() * half[0] + map[m + 1].abs() * half[1];
-            columns + map[o].abs() + half[0].max(half[1])
-        };
-        let coarse = size(0, 8).max(size(2, 9));
-        let exact = coarse <= 2048.0;
-        let fine = (half[0] + half[1]) / 4096.0;
-        2.0 * fine + if exact { 0.0 } else { 2.0 * coarse }
+    let size = |m: usize, o: usize| {
+        let place = map[m].abs() * half[0] + map[m + 1].abs() * half[1];
+        place + map[o].abs() + half[0].max(half[1])
     };
-    // A row's terms, then the rows; half an eps each.
-    let sum = terms.min((shape.h() + shape.w()) as f64) / 2.0;
-    let places = maps.chunks_exact(Maps::LEN).map(place);
-    2.0 * (places.fold(0.0, f64::max) + 2.0) + 1.0 + sum
+    let coarse = size(0, 8).max(size(2, 9));
+    let inexact = if coarse <= 2048.0 { 0.0 } else { 2.0 * coarse };
+    let place = 2.0 * (half[0] + half[1]) / 4096.0 + inexact + 2.0;
+    2.0 * place + 1.0 + terms.min(shape.h() + shape.w()) as f64 / 2.0
 }
 
 fn centre(extent: usize) -> f64 {
