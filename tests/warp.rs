@@ -211,3 +211,38 @@ fn a_loss_differentiates_through_a_warp() -> Result<()> {
     }
     Ok(())
 }
+
+/// The matrix of the warp from unit images, and of the adjoint from unit images: the same numbers, bit
+/// for bit.
+#[test]
+fn the_adjoint_is_the_transpose_bit_for_bit() -> Result<()> {
+    let (rows, columns) = (9, 11);
+    let plane = rows * columns;
+    let shape = Shape::new(plane, 1, rows, columns);
+    let mut units = vec![0.0; plane * plane];
+    for i in 0..plane {
+        units[i * plane + i] = 1.0;
+    }
+    let turn = Affine::rotation(0.3);
+    for map in [
+        turn,
+        Affine::shift(-0.6, 1.0 / 3.0).compose(Affine::shear(0.9)),
+        turn.compose(Affine::scaling(0.3, 0.45)),
+        turn.compose(Affine::scaling(-3.1, 2.6)),
+        turn.compose(Affine::scaling(1e3, 1e-3)),
+        turn.compose(Affine::scaling(1e6, 1e6)),
+        Affine::scaling(1e-4, 1.0),
+    ] {
+        let [forward, adjoint] = warped(&units, shape, &vec![map; plane])?;
+        for input in 0..plane {
+            for output in 0..plane {
+                let pair = [
+                    forward[input * plane + output],
+                    adjoint[output * plane + input],
+                ];
+                assert_eq!(pair[0], pair[1], "{map:?}: from {input} to {output}");
+            }
+        }
+    }
+    Ok(())
+}

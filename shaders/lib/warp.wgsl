@@ -1,20 +1,16 @@
 // What the kernels of warp/ share: parameters, bindings, a thread's pixel, and where an output pixel
 // reads. With TEXTURE the source is read through a texture; with UNIFORM_MAPS the MAPS maps through
-// a uniform binding; with PAIRS a thread works on two channels.
+// a uniform binding. A plane is one channel of an image or, with PAIRS, two; with MANY_PLANES an image
+// has more than one.
 
-#import lib/index
 #import lib/texels
 
 struct Params {
-    images: u32,
-    channels: u32,
     rows: u32,
     columns: u32,
-    // Tiles of 8 x 8 pixels, one for each workgroup.
-    tiles_down: u32,
-    tiles_across: u32,
-    pad0: u32,
-    pad1: u32,
+    // Planes of an image, and the first plane of this dispatch.
+    planes: u32,
+    plane: u32,
 }
 
 // One map, row by row as shape::Maps has it.
@@ -50,7 +46,7 @@ fn element(i: u32) -> f32 {
 #endif
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
-// The values of a pixel, in each channel that the thread works on.
+// The values of a pixel of a plane.
 #ifdef PAIRS
 alias Values = vec2<f32>;
 const CHANNELS: u32 = 2u;
@@ -76,31 +72,23 @@ fn write(i: u32, value: Values) {
 }
 #endif
 
-// The pixel of a thread.
-struct Pixel {
-    // There is such a pixel.
-    inside: bool,
-    // (column, row).
-    at: vec2<u32>,
-    image: u32,
-    // The first element of its plane.
-    plane: u32,
+// The image of a plane.
+fn image_of(plane: u32) -> u32 {
+#ifdef MANY_PLANES
+    // A software adapter takes a long time to divide.
+    return plane / params.planes;
+#else
+    return plane;
+#endif
 }
 
-fn pixel_of(workgroup: u32, lane: u32) -> Pixel {
-    let tiles = params.tiles_down * params.tiles_across;
-    let plane = workgroup / tiles;
-    let tile = workgroup - plane * tiles;
-    let down = tile / params.tiles_across;
-    let across = tile - down * params.tiles_across;
-    let at = vec2<u32>(8u * across + lane % 8u, 8u * down + lane / 8u);
-    let groups = params.channels / CHANNELS;
-    return Pixel(
-        plane < params.images * groups && at.x < params.columns && at.y < params.rows,
-        at,
-        plane / groups,
-        plane * CHANNELS * params.rows * params.columns,
-    );
+// The plane of a workgroup, of 8 x 8 pixels, and the plane's first element.
+fn plane_of(workgroup: vec3<u32>) -> u32 {
+    return params.plane + workgroup.z;
+}
+
+fn start_of(plane: u32) -> u32 {
+    return plane * CHANNELS * params.rows * params.columns;
 }
 
 // (columns, rows), and the index of the centre.

@@ -26,18 +26,18 @@ fn size(matrix: vec4<f32>, offset: vec2<f32>) -> vec2<f32> {
     return transformed(abs(matrix), 0.5 * extent(), abs(offset)) + extent();
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(8, 8)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(global_invocation_id) thread: vec3<u32>,
 ) {
-    let pixel = pixel_of(linear_workgroup(group, groups), lane);
-    if !pixel.inside {
+    if thread.x >= params.columns || thread.y >= params.rows {
         return;
     }
-    let map = maps[pixel.image];
-    let own = vec2<f32>(pixel.at);
+    let plane = plane_of(group);
+    let start = start_of(plane);
+    let map = maps[image_of(plane)];
+    let own = vec2<f32>(thread.xy);
     let centred = own - centre();
     let inverse = map.coarse + map.fine;
     let offset = map.offset.xy + map.offset.zw;
@@ -52,7 +52,8 @@ fn main(
     let moves = abs(inverse.xz) > vec2<f32>(1e-6);
     let per_place = select(vec2<f32>(0.0), 1.0 / inverse.xz, moves);
     let half = select(vec2<f32>(1e30), reach * abs(per_place) + SLACK * extent().x, moves);
-    let end_row = u32(high.y);
+    // Integers are clamped as well: what they come from may be no number.
+    let end_row = min(u32(high.y), params.rows);
     var total = Values(0.0);
     for (var row = u32(low.y); row < end_row; row++) {
         let line = f32(row) - centre().y;
@@ -60,8 +61,9 @@ fn main(
         let begins = passes - half;
         let ends = passes + half;
         let first = clamp(ceil(max(begins.x, begins.y)), low.x, high.x);
-        let end = u32(clamp(floor(min(ends.x, ends.y)) + 1.0, low.x, high.x));
-        let at = pixel.plane + row * params.columns;
+        let last = clamp(floor(min(ends.x, ends.y)) + 1.0, low.x, high.x);
+        let end = min(u32(last), params.columns);
+        let at = start + row * params.columns;
         // A sum for each row keeps the rounding low.
         var part = Values(0.0);
         for (var column = u32(first); column < end; column++) {
@@ -70,5 +72,5 @@ fn main(
         }
         total += part;
     }
-    write(pixel.plane + pixel.at.y * params.columns + pixel.at.x, total);
+    write(start + thread.y * params.columns + thread.x, total);
 }

@@ -9,17 +9,17 @@
 
 #import lib/warp
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(8, 8)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(global_invocation_id) thread: vec3<u32>,
 ) {
-    let pixel = pixel_of(linear_workgroup(group, groups), lane);
-    if !pixel.inside {
+    if thread.x >= params.columns || thread.y >= params.rows {
         return;
     }
-    let reads = place(maps[pixel.image], vec2<f32>(pixel.at) - centre());
+    let plane = plane_of(group);
+    let start = start_of(plane);
+    let reads = place(maps[image_of(plane)], vec2<f32>(thread.xy) - centre());
     // The four pixels are always in range and the weights decide, so that nothing branches around a
     // load. What lies far outside stays outside as an integer.
     let near = vec2<i32>(clamp(reads.near, vec2<f32>(-2.0), extent()));
@@ -28,13 +28,13 @@ fn main(
     let rows = clamp(vec2<i32>(near.y, near.y + 1), vec2<i32>(0), vec2<i32>(last.y));
     let first = select(vec2<f32>(0.0), 1.0 - reads.share, near >= vec2<i32>(0) & near <= last);
     let second = select(vec2<f32>(0.0), reads.share, near >= vec2<i32>(-1) & near < last);
-    let upper = pixel.plane + u32(rows.x) * params.columns;
-    let lower = pixel.plane + u32(rows.y) * params.columns;
+    let upper = start + u32(rows.x) * params.columns;
+    let lower = start + u32(rows.y) * params.columns;
     let left = u32(columns.x);
     let right = u32(columns.y);
     var total = first.x * first.y * values(upper + left);
     total += second.x * first.y * values(upper + right);
     total += first.x * second.y * values(lower + left);
     total += second.x * second.y * values(lower + right);
-    write(pixel.plane + pixel.at.y * params.columns + pixel.at.x, total);
+    write(start + thread.y * params.columns + thread.x, total);
 }

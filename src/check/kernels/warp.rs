@@ -110,6 +110,7 @@ fn problems() -> Vec<(&'static str, Shape, Vec<Affine>)> {
             Shape::new(230, 1, 5, 3),
             (0..230).map(|k| turn(0.1 * f64::from(k))).collect(),
         ),
+        // More workgroups than one dispatch may have.
         (
             "many-channels",
             Shape::new(1, 70_001, 1, 2),
