@@ -199,7 +199,7 @@ fn a_loss_differentiates_through_a_warp() -> Result<()> {
     let scale = gradient.iter().fold(0.0f32, |m, g| m.max(g.abs()));
     for at in [0, 77, 180, 231, 359] {
         // The loss is a quadratic, so that any step is exact but for rounding.
-        let mut side = |step: f32| {
+        let side = |step: f32| {
             let mut moved = values.clone();
             moved[at] += step;
             plan.run(&[("x", &moved)])?;
