@@ -12,7 +12,7 @@
 //!
 //! | room | what it holds |
 //! | --- | --- |
-//! | [`shape`], [`error`], [`config`], [`files`] | shapes and geometries, the one error type, TOML with good messages, files that appear whole |
+//! | [`error`], [`shape`], [`config`], [`files`] | the one error type, shapes and geometries, TOML with good messages, files that appear whole |
 //! | [`shader`], [`group`], [`reference`](mod@reference) | WGSL text to checked modules; groups and kernel bases; f64 twins of the kernels |
 //! | [`gpu`] | adapters, buffers, pipelines |
 //! | [`kernels`] | dispatches of every kernel family |

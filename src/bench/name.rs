@@ -47,6 +47,25 @@ pub enum Direction {
     Adjoint,
 }
 
+impl Direction {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "forward" => Direction::Forward,
+            "adjoint" => Direction::Adjoint,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Direction::Forward => "forward",
+            Direction::Adjoint => "adjoint",
+        })
+    }
+}
+
 /// One benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Benchmark {
@@ -80,6 +99,13 @@ pub enum Benchmark {
         views: usize,
         /// Bins, where they are not `ceil(sqrt(2) SIZE)`.
         bins: Option<usize>,
+    },
+    /// `warp/DIRECTION/SIZE`: one image turned by half a radian about its centre.
+    Warp {
+        /// Which direction.
+        direction: Direction,
+        /// Rows and columns.
+        size: usize,
     },
     /// `fft2/SIZE` or `fft2/ROWSxCOLUMNS`: the unitary Fourier transform of one complex plane.
     Fourier {
@@ -149,7 +175,7 @@ pub struct Network {
 
 /// The benchmarks that `bench` knows by itself: those that it runs unasked (together under a minute
 /// on two processor cores without a GPU), and the larger ones.
-const CATALOGUE: [(&str, bool); 39] = [
+const CATALOGUE: [(&str, bool); 43] = [
     ("conv3x3/forward/96-96/64", true),
     ("conv3x3/input_gradient/96-96/64", true),
     ("conv3x3/weight_gradient/96-96/64", true),
@@ -176,6 +202,10 @@ const CATALOGUE: [(&str, bool); 39] = [
     ("ray/adjoint/512-50", true),
     ("ray/forward/512-50-728", false),
     ("ray/adjoint/512-50-728", false),
+    ("warp/forward/128", true),
+    ("warp/adjoint/128", true),
+    ("warp/forward/512", true),
+    ("warp/adjoint/512", true),
     ("fft2/320", true),
     ("fft2/512", true),
     ("fft2/210x96", false),
@@ -205,7 +235,7 @@ impl Benchmark {
         let found = Self::catalogue(|name, _| name.starts_with(prefix));
         if found.is_empty() {
             return Err(Error::Config(format!(
-                "no benchmark begins with '{prefix}': the families are conv3x3/, symmetric_conv/, ray/, fft2/, step/ and infer/"
+                "no benchmark begins with '{prefix}': the families are conv3x3/, symmetric_conv/, ray/, warp/, fft2/, step/ and infer/"
             )));
         }
         Ok(found)
@@ -224,6 +254,7 @@ impl Benchmark {
             Benchmark::Convolution { .. } => "conv3x3",
             Benchmark::Symmetric { .. } => "symmetric_conv",
             Benchmark::Ray { .. } => "ray",
+            Benchmark::Warp { .. } => "warp",
             Benchmark::Fourier { .. } => "fft2",
             Benchmark::Step(_) => "step",
             Benchmark::Infer(_) => "infer",
@@ -256,13 +287,10 @@ impl fmt::Display for Benchmark {
                 views,
                 bins,
             } => {
-                let direction = match direction {
-                    Direction::Forward => "forward",
-                    Direction::Adjoint => "adjoint",
-                };
                 write!(f, "{family}/{direction}/{size}-{views}")?;
                 bins.map_or(Ok(()), |bins| write!(f, "-{bins}"))
             }
+            Benchmark::Warp { direction, size } => write!(f, "{family}/{direction}/{size}"),
             Benchmark::Fourier { rows, columns } if rows == columns => {
                 write!(f, "{family}/{rows}")
             }
@@ -284,7 +312,7 @@ impl FromStr for Benchmark {
                 .min_by_key(|(known, _)| strsim::damerau_levenshtein(known, name))
                 .map_or("", |(known, _)| known);
             Error::Config(format!(
-                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS], fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct|mri/GROUP/WIDTH/SIZE and infer/ct|mri/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 (fft2: 1 to 4096) and up to 4096 views and bins"
+                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS], warp/forward|adjoint/SIZE, fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct|mri/GROUP/WIDTH/SIZE and infer/ct|mri/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 (fft2: 1 to 4096) and up to 4096 views and bins"
             ))
         })
     }
@@ -335,16 +363,16 @@ fn parse(name: &str) -> Option<Benchmark> {
                 return None;
             }
             Benchmark::Ray {
-                direction: match *direction {
-                    "forward" => Direction::Forward,
-                    "adjoint" => Direction::Adjoint,
-                    _ => return None,
-                },
+                direction: Direction::named(direction)?,
                 size,
                 views: number(views, 1..=4096)?,
                 bins,
             }
         }
+        ["warp", direction, extent] => Benchmark::Warp {
+            direction: Direction::named(direction)?,
+            size: size(extent)?,
+        },
         ["fft2", extents] => {
             let extent = |text: &str| number(text, 1..=4096);
             let (rows, columns) = match extents.split_once('x') {
@@ -438,6 +466,8 @@ mod tests {
             "ray/forward/128-50/1",
             "ray/forward/512-50-725",
             "ray/forward/512-50-",
+            "warp/backward/64",
+            "warp/forward/64-1",
             "symmetric_conv/C3/forward/24-24/64",
             "symmetric_conv/C4/forward/257-24/64",
             "symmetric_conv/c4/forward/24-24/64",

@@ -6,7 +6,8 @@ use super::{Check, Measure};
 use crate::error::Result;
 use crate::group::{FieldKind, Group, KernelBasis, Representation, SymmetricConv};
 use crate::shape::{
-    Fourier, FourierScale, FourierValues, GridSymmetry, Padding, ParallelBeam, Shape, Window,
+    Affine, Fourier, FourierScale, FourierValues, GridSymmetry, Maps, Padding, ParallelBeam, Shape,
+    Window,
 };
 use crate::tape::gradcheck::gradient_error;
 use crate::tape::reference::Feeds;
@@ -371,6 +372,22 @@ fn graphs() -> Vec<(String, Record)> {
             }),
         );
     }
+    type Warp = fn(&mut Tape, Var, Var) -> Result<Var>;
+    let warps: [(&str, Warp); 2] = [("warp", Tape::warp), ("warp_adjoint", Tape::warp_adjoint)];
+    for (name, warp) in warps {
+        add(
+            name.into(),
+            Box::new(move |g| {
+                let x = g.input(Shape::new(2, 2, 4, 5));
+                let turn = Affine::shift(0.7, -1.2).compose(Affine::rotation(0.6));
+                let stretch = Affine::shear(0.3).compose(Affine::scaling(1.6, 0.5));
+                let maps = g
+                    .tape
+                    .constant(Maps::shape(2), Maps::of(&[turn, stretch])?)?;
+                warp(&mut g.tape, x, maps)
+            }),
+        );
+    }
     for (name, transform) in [
         ("lines", Fourier::lines()),
         ("planes", Fourier::planes().scaled(FourierScale::Sum)),
@@ -457,6 +474,8 @@ mod tests {
             | Op::RayAdjoint(_)
             | Op::RayBackproject(_)
             | Op::RayBackprojectTranspose(_)
+            | Op::Warp
+            | Op::WarpAdjoint
             | Op::Fourier(_)
             | Op::ComplexMul { .. } => true,
         }
@@ -470,8 +489,8 @@ mod tests {
             let ops = graph.tape.nodes().iter().map(|n| &n.op);
             seen.extend(ops.filter(|op| has_rule(op)).map(Op::name));
         }
-        // 10 of one argument, 7 of two, 22 others.
-        assert_eq!(seen.len(), 39, "{seen:?}");
+        // 10 of one argument, 7 of two, 24 others.
+        assert_eq!(seen.len(), 41, "{seen:?}");
     }
 
     #[test]
@@ -487,6 +506,23 @@ mod tests {
             matches!(error, Error::NoGradient { op: "random" }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_maps_of_a_warp_have_no_gradient() {
+        let mut tape = Tape::new();
+        let x = tape.input("x", Shape::new(2, 1, 3, 3));
+        let maps = tape.input("maps", Maps::shape(2));
+        for warp in [Tape::warp, Tape::warp_adjoint] {
+            let y = warp(&mut tape, x, maps).expect("fits");
+            let loss = tape.sum_all(y).expect("fits");
+            assert!(tape.gradients(loss, &[x]).is_ok());
+            let error = tape.gradients(loss, &[x, maps]).expect_err("no rule");
+            assert!(matches!(error, Error::NoGradient { .. }), "{error}");
+        }
+        let one = tape.input("one", Maps::shape(1));
+        let error = tape.warp(x, one).expect_err("two images");
+        assert!(error.to_string().contains("2x1x5x4"), "{error}");
     }
 
     /// At a kink and at a pole the rule and the differences disagree.

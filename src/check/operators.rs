@@ -5,9 +5,9 @@ use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
 use crate::operators::{FourierSampling, LinearOperator, RayTransform, diagnostics};
 use crate::reference::ray_transform::matrix;
-use crate::shape::ParallelBeam;
-use crate::tape::Tape;
+use crate::shape::{Affine, Maps, ParallelBeam, Shape};
 use crate::tape::plan::{Options, Plan};
+use crate::tape::{Tape, Var};
 use std::f64::consts::TAU;
 use std::rc::Rc;
 
@@ -35,6 +35,18 @@ fn operators() -> Vec<(&'static str, Make)> {
         ("fourier/centred", || fourier([9, 14], 1, true)),
         ("fourier/coils", || fourier([10, 13], 3, false)),
         ("fourier/coils-centred", || fourier([11, 7], 2, true)),
+        ("warp", || {
+            let turn = Affine::shift(1.7, -0.6).compose(Affine::rotation(0.6));
+            let stretch = Affine::shear(-0.5).compose(Affine::scaling(0.7, 1.8));
+            warp(turn.compose(stretch))
+        }),
+        // A pixel of the image covers the whole warped image, or a thin strip of it.
+        ("warp/larger", || {
+            warp(Affine::rotation(2.0).compose(Affine::scaling(40.0, 25.0)))
+        }),
+        ("warp/smaller", || {
+            warp(Affine::rotation(-0.9).compose(Affine::scaling(0.2, 30.0)))
+        }),
     ]
 }
 
@@ -83,6 +95,78 @@ fn fourier(size: [usize; 2], coils: usize, centred: bool) -> Entry {
                         matrix[row * 2 * plane + column * plane + pixel] = value;
                     }
                 }
+            }
+        }
+    }
+    Entry {
+        operator: Box::new(operator),
+        matrix,
+    }
+}
+
+/// Images of two channels moved by a map. Nothing reconstructs from them.
+struct Warp(Affine);
+
+impl Warp {
+    fn maps(&self, tape: &mut Tape, n: usize) -> Result<Var> {
+        tape.constant(Maps::shape(n), Maps::of(&vec![self.0; n])?)
+    }
+}
+
+impl LinearOperator for Warp {
+    fn name(&self) -> &'static str {
+        "warp"
+    }
+
+    fn domain(&self) -> Shape {
+        Shape::new(1, 2, 13, 10)
+    }
+
+    fn range(&self) -> Shape {
+        self.domain()
+    }
+
+    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        let maps = self.maps(tape, x.shape().n())?;
+        tape.warp(x, maps)
+    }
+
+    fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var> {
+        let maps = self.maps(tape, y.shape().n())?;
+        tape.warp_adjoint(y, maps)
+    }
+
+    fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var> {
+        self.adjoint(tape, y)
+    }
+
+    fn pseudo_inverse_name(&self) -> &'static str {
+        "transpose"
+    }
+}
+
+/// The motion by `map`, and bilinear interpolation at the point that the map takes to each pixel.
+fn warp(map: Affine) -> Entry {
+    let operator = Warp(map);
+    let [rows, columns] = [operator.domain().h(), operator.domain().w()];
+    let plane = rows * columns;
+    let point = |pixel: usize| {
+        let (row, column) = ((pixel / columns) as f64, (pixel % columns) as f64);
+        [
+            column - (columns as f64 - 1.0) / 2.0,
+            (rows as f64 - 1.0) / 2.0 - row,
+        ]
+    };
+    let hat = |distance: f64| (1.0 - distance.abs()).max(0.0);
+    let inverse = map.inverse().expect("a scale that is not zero");
+    let mut matrix = vec![0.0; 4 * plane * plane];
+    for output in 0..plane {
+        let [x, y] = inverse.apply(point(output));
+        for input in 0..plane {
+            let [px, py] = point(input);
+            for channel in [0, plane] {
+                let row = (channel + output) * 2 * plane;
+                matrix[row + channel + input] = hat(x - px) * hat(y - py);
             }
         }
     }

@@ -90,7 +90,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let rotated = match arguments.rotate {
         Some(seed) => {
             let mut angles = Stream::new(seed, "rotation");
-            let values = experiments::turned(&images.values, images.shape, &mut angles)?;
+            let values = experiments::turned(&gpu, &images.values, images.shape, &mut angles)?;
             Some(evaluate(&images.with_items(values, images.item()))?)
         }
         None => None,

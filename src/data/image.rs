@@ -1,5 +1,4 @@
-//! Grey images on the host, and the two things done to them before a simulation: rotation and
-//! downsampling.
+//! Grey images on the host, and what is done to them before a simulation: a canvas, downsampling.
 
 use super::array::Array;
 use crate::error::{Error, Result};
@@ -114,41 +113,6 @@ impl Image {
             0.25 * (self.at(r, c) + self.at(r, c + 1) + self.at(r + 1, c) + self.at(r + 1, c + 1))
         }))
     }
-
-    /// The image turned counter-clockwise (x to the right, y up) by `angle` radians about its
-    /// centre, at the same size: bilinear interpolation in `f64`, zero outside the image.
-    ///
-    /// A quarter turn of a square image is an exact permutation of its pixels.
-    pub fn rotated(&self, angle: f64) -> Image {
-        let (sin, cos) = angle.sin_cos();
-        let centre_r = (self.rows as f64 - 1.0) / 2.0;
-        let centre_c = (self.columns as f64 - 1.0) / 2.0;
-        Image::from_fn(self.size(), |r, c| {
-            let (x, y) = (c as f64 - centre_c, centre_r - r as f64);
-            // The source of a point is the point turned back.
-            let (source_x, source_y) = (cos * x + sin * y, cos * y - sin * x);
-            self.interpolate(centre_r - source_y, centre_c + source_x)
-        })
-    }
-
-    /// Bilinear interpolation at a fractional row and column, zero outside.
-    fn interpolate(&self, r: f64, c: f64) -> f32 {
-        let (r0, c0) = (r.floor(), c.floor());
-        let (fr, fc) = (r - r0, c - c0);
-        let pixel = |dr: f64, dc: f64| {
-            let (r, c) = (r0 + dr, c0 + dc);
-            let inside =
-                (0.0..self.rows as f64).contains(&r) && (0.0..self.columns as f64).contains(&c);
-            if inside {
-                f64::from(self.at(r as usize, c as usize))
-            } else {
-                0.0
-            }
-        };
-        let upper = (1.0 - fc) * pixel(0.0, 0.0) + fc * pixel(0.0, 1.0);
-        let lower = (1.0 - fc) * pixel(1.0, 0.0) + fc * pixel(1.0, 1.0);
-        ((1.0 - fr) * upper + fr * lower) as f32
-    }
 }
 
 impl From<Image> for Array {
@@ -186,51 +150,9 @@ pub fn images_of(array: &Array) -> Result<Vec<Image>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::f64::consts::{FRAC_PI_2, PI};
 
     fn counted(rows: usize, columns: usize) -> Image {
         Image::from_fn([rows, columns], |r, c| (r * columns + c) as f32 + 1.0)
-    }
-
-    #[test]
-    fn quarter_turns_permute_pixels_counter_clockwise() {
-        for n in [1, 4, 5, 64] {
-            let image = counted(n, n);
-            // Counter-clockwise: the right column becomes the top row.
-            let quarter = Image::from_fn([n, n], |r, c| image.at(c, n - 1 - r));
-            assert_eq!(image.rotated(FRAC_PI_2), quarter);
-            assert_eq!(image.rotated(PI), quarter.rotated(FRAC_PI_2));
-            assert_eq!(image.rotated(0.0), image);
-        }
-        let upside_down = Image::from_fn([3, 5], |r, c| counted(3, 5).at(2 - r, 4 - c));
-        assert_eq!(counted(3, 5).rotated(PI), upside_down);
-    }
-
-    #[test]
-    fn a_plane_turns_exactly_inside_and_vanishes_outside() {
-        // Bilinear interpolation is exact on f(x, y) = 10 + 2 x - 3 y, so the turned image is
-        // f at the point turned back.
-        let (rows, columns, angle) = (40, 31, 0.7_f64);
-        let at = |r: usize, c: usize| (c as f64 - 15.0, 19.5 - r as f64);
-        let plane = |(x, y): (f64, f64)| 10.0 + 2.0 * x - 3.0 * y;
-        let image = Image::from_fn([rows, columns], |r, c| plane(at(r, c)) as f32);
-        let turned = image.rotated(angle);
-        let (mut inside, mut outside) = (0, 0);
-        for r in 0..rows {
-            for c in 0..columns {
-                let (x, y) = at(r, c);
-                let (sin, cos) = angle.sin_cos();
-                let source = (cos * x + sin * y, -sin * x + cos * y);
-                if source.0.abs() <= 15.0 && source.1.abs() <= 19.5 {
-                    inside += 1;
-                    assert!((f64::from(turned.at(r, c)) - plane(source)).abs() < 1e-4);
-                } else if source.0.abs() > 16.0 || source.1.abs() > 20.5 {
-                    outside += 1;
-                    assert_eq!(turned.at(r, c), 0.0);
-                }
-            }
-        }
-        assert!(inside > 700 && outside > 100, "{inside} {outside}");
     }
 
     #[test]

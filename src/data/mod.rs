@@ -4,16 +4,18 @@
 //! | --- | --- |
 //! | [`mod@array`] | shape and values, as in `.npy` files |
 //! | [`npy`] | `.npy` files, read with suspicion |
-//! | [`image`] | grey images: rotation, downsampling |
+//! | [`image`] | grey images: canvas, downsampling |
 //! | [`png`] | grey and colour PNG |
 //! | [`panel`] | labelled images side by side, error maps |
 //! | [`assets`] | the real images that the program carries |
 //! | [`mask`], [`coils`], [`phase`] | sampling patterns of k-space, coil sensitivities, smooth phases |
 //! | [`phantom`] | analytic phantoms and their line integrals |
+//! | [`affine`] | random affine maps of images |
 //! | [`random`] | seeded streams that are the same on every platform |
 //!
 //! Images are row-major, rows first. Nothing here touches a GPU.
 
+pub mod affine;
 pub mod array;
 pub mod assets;
 pub mod coils;
@@ -27,6 +29,7 @@ pub mod phase;
 pub mod png;
 pub mod random;
 
+pub use affine::AffineRanges;
 pub use array::{AnyArray, Array, ComplexArray};
 pub use image::Image;
 pub use random::Stream;

@@ -337,7 +337,8 @@ mod tests {
         let quarter: Vec<Ellipse> = ellipses.iter().map(|e| e.rotated(FRAC_PI_2)).collect();
         let upright = rasterise(&ellipses, [64, 64], 0.36 / 64.0, 4);
         let turned = rasterise(&quarter, [64, 64], 0.36 / 64.0, 4);
-        let expected = upright.rotated(FRAC_PI_2);
+        // Counter-clockwise: the right column becomes the top row.
+        let expected = Image::from_fn([64, 64], |r, c| upright.at(c, 63 - r));
         let pairs = turned.pixels.iter().zip(&expected.pixels);
         // A point on a border may fall to either side.
         let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

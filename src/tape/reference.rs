@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::group::SymmetricConv;
 use crate::reference::symmetric_conv::{self, Basis};
 use crate::reference::{
-    adam, complex, conv2d, fourier, layout, matmul, random, ray_transform, reduce,
+    adam, complex, conv2d, fourier, layout, matmul, random, ray_transform, reduce, warp,
 };
 use crate::shape::Shape;
 use std::collections::HashMap;
@@ -121,6 +121,8 @@ fn value(nodes: &[Node], node: &Node, values: &[Vec<f64>], feeds: &mut Feeds) ->
         Op::RayBackprojectTranspose(beam) => {
             ray_transform::backproject_transpose(x(0), node.shape.n(), beam).value
         }
+        Op::Warp => warp::forward(x(0), shape(0), x(1)).value,
+        Op::WarpAdjoint => warp::adjoint(x(0), shape(0), x(1)).value,
         Op::Fourier(transform) => fourier::transform(x(0), shape(0), *transform).value,
         Op::ComplexMul { conjugate } => {
             complex::multiply(x(0), shape(0), x(1), shape(1), *conjugate).value

@@ -296,6 +296,16 @@ impl Tape {
             Op::RayAdjoint(beam) => one(self.ray_forward(dy, beam)?),
             Op::RayBackproject(beam) => one(self.ray_backproject_transpose(dy, beam)?),
             Op::RayBackprojectTranspose(beam) => one(self.ray_backproject(dy, beam)?),
+            Op::Warp | Op::WarpAdjoint => {
+                if wanted[1] {
+                    return Err(Error::NoGradient { op: op.name() });
+                }
+                let dx = match op {
+                    Op::Warp => self.warp_adjoint(dy, inputs[1])?,
+                    _ => self.warp(dy, inputs[1])?,
+                };
+                Ok(vec![Some(dx), None])
+            }
             Op::Fourier(transform) => one(self.fourier(dy, transform.adjoint())?),
             Op::ComplexMul { conjugate } => {
                 let (a, b) = (inputs[0], inputs[1]);

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `compared` | the comparison, and choosing part of a result |
-//! | `convolution`, `symmetric`, `ray`, `fourier` | one kernel each |
+//! | `convolution`, `symmetric`, `ray`, `warp`, `fourier` | one kernel each |
 //! | `network` | training steps and reconstructions |
 //! | `variants` | the names under which a kernel can be asked for |
 
@@ -14,6 +14,7 @@ pub(super) mod network;
 mod ray;
 mod symmetric;
 pub(super) mod variants;
+mod warp;
 
 use super::name::Benchmark;
 use crate::error::Result;
@@ -61,6 +62,7 @@ impl Case {
                 views,
                 bins,
             } => ray::ray(&store, direction, ray::beam(size, views, bins), options)?,
+            Benchmark::Warp { direction, size } => warp::warp(&store, direction, size, options)?,
             Benchmark::Fourier { rows, columns } => {
                 fourier::fourier(&store, [rows, columns], options)?
             }

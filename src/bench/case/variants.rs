@@ -85,7 +85,7 @@ fn all(gpu: &Gpu, benchmark: Benchmark) -> Result<Variants> {
                 }
             })
         }
-        Benchmark::Step(_) | Benchmark::Infer(_) => Vec::new(),
+        Benchmark::Warp { .. } | Benchmark::Step(_) | Benchmark::Infer(_) => Vec::new(),
     })
 }
 

@@ -13,6 +13,7 @@ mod random;
 mod ray_transform;
 mod reduce;
 mod symmetric_conv;
+mod warp;
 
 use super::Check;
 use crate::kernels::Capabilities;
@@ -26,6 +27,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     checks.extend(linear::checks());
     checks.extend(layout::checks());
     checks.extend(ray_transform::checks());
+    checks.extend(warp::checks());
     checks.extend(fourier::checks());
     checks.extend(random::checks());
     checks.extend(multiply_add::checks());

@@ -221,7 +221,7 @@ pub fn run(
     observer: &mut dyn FnMut(Event),
 ) -> Result<TrainingSizeResult> {
     let settings = Settings::of(options.scale);
-    let slices = slices(options, &settings)?;
+    let slices = slices(gpu, options, &settings)?;
     let available = slices.training.shape.n();
     let sizes: Vec<usize> = (settings.images.iter().copied())
         .filter(|&n| n <= available)
@@ -284,10 +284,10 @@ struct Job {
 }
 
 /// The slices of the scale's size, in an order of which every beginning is a fair sample.
-fn slices(options: &TrainingSizeOptions, settings: &Settings) -> Result<Slices> {
+fn slices(gpu: &Gpu, options: &TrainingSizeOptions, settings: &Settings) -> Result<Slices> {
     let mut angles = Stream::new(options.seed, "rotation");
     let mut slices = match &options.images {
-        None => Slices::mri(settings.size, &mut angles)?,
+        None => Slices::mri(gpu, settings.size, &mut angles)?,
         Some(paths) => {
             let read = |path: &PathBuf| -> Result<Images> {
                 let (values, shape) = load_images(path, 2, None)?;
@@ -305,7 +305,7 @@ fn slices(options: &TrainingSizeOptions, settings: &Settings) -> Result<Slices> 
                 ))
             };
             let [training, upright] = [read(&paths[0])?, read(&paths[1])?];
-            Slices::new(training, upright, &mut angles)?
+            Slices::new(gpu, training, upright, &mut angles)?
         }
     };
     let one = slices.training.shape.with(0, 1).elements();

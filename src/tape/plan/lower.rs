@@ -13,13 +13,15 @@ use crate::kernels::reduce::{self, Reduction};
 use crate::kernels::symmetric_conv::{
     self, SymmetricAlgorithm, SymmetricImageProblem, SymmetricProblem, SymmetricWeightAlgorithm,
 };
-use crate::kernels::{Family, Lowered, adam, complex, elementwise, layout, matmul, random};
+use crate::kernels::{Family, Lowered, adam, complex, elementwise, layout, matmul, random, warp};
 use crate::shape::{ParallelBeam, Shape, Window};
 use std::sync::Arc;
 
 /// Elements from which on software adapters read a value through a texture: worth the copy where
 /// many threads read.
 pub(super) const TEXTURES: usize = 1 << 17;
+/// The same for images that are warped, of which every pixel is read at least four times.
+const WARPED_TEXTURES: usize = 1 << 12;
 
 /// The dispatches of one task.
 pub(super) fn lower(
@@ -36,6 +38,7 @@ pub(super) fn lower(
     let input = |k: usize| nodes[node.inputs[k]].shape;
     let software = choices.capabilities.software;
     let textures = |read: Shape| software && read.elements() >= TEXTURES;
+    let warped = |read: Shape| software && read.elements() >= WARPED_TEXTURES;
     Ok(match &node.op {
         Op::Conv2d(window) => {
             let algorithm = choices.choose::<ImageAlgorithm>(&image_problem(
@@ -107,6 +110,8 @@ pub(super) fn lower(
         Op::RayBackprojectTranspose(beam) => {
             ray(RayMap::BackprojectTranspose, beam, output, choices)?
         }
+        Op::Warp => warp::forward(output, warped(output)),
+        Op::WarpAdjoint => warp::adjoint(output, warped(output)),
         Op::Fourier(transform) => {
             let problem = FourierProblem {
                 shape: input(0),

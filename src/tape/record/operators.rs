@@ -1,9 +1,9 @@
-//! Recording convolutions, matrix products and ray transforms.
+//! Recording convolutions, matrix products, ray transforms and affine maps of images.
 
 use super::{Tape, Var};
 use crate::error::{Error, Result};
 use crate::group::SymmetricConv;
-use crate::shape::{ParallelBeam, Shape, Window};
+use crate::shape::{Maps, ParallelBeam, Shape, Window};
 use crate::tape::op::Op;
 use std::sync::Arc;
 
@@ -232,5 +232,39 @@ impl Tape {
         (found == expected)
             .then_some(())
             .ok_or_else(|| Error::shape(op, format!("{found} where the geometry has {expected}")))
+    }
+
+    // Affine maps of images.
+
+    /// The images `x` (N C H W) moved by the maps `maps` (N 1 5 4, made by [`Maps::of`]), one for
+    /// each image and all of its channels: `(T f)(p) = f(M^-1 (p - o))` on the same grid, interpolated
+    /// bilinearly, zero outside the image.
+    ///
+    /// Gradients reach `x` alone; one with respect to `maps` is a typed error.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there is one map for each image.
+    pub fn warp(&mut self, x: Var, maps: Var) -> Result<Var> {
+        self.push_warp(Op::Warp, x, maps)
+    }
+
+    /// The exact transpose of [`Tape::warp`] in its images, with the same weights: not the motion by
+    /// the inverse maps. Errors likewise.
+    pub fn warp_adjoint(&mut self, y: Var, maps: Var) -> Result<Var> {
+        self.push_warp(Op::WarpAdjoint, y, maps)
+    }
+
+    fn push_warp(&mut self, op: Op, x: Var, maps: Var) -> Result<Var> {
+        let expected = Maps::shape(x.shape.n());
+        if maps.shape == expected && x.shape.elements() > 0 {
+            return Ok(self.push(op, &[x, maps], x.shape));
+        }
+        Err(Error::shape(
+            op.name(),
+            format!(
+                "images {} and maps {}: one map for each image is {expected}",
+                x.shape, maps.shape
+            ),
+        ))
     }
 }
