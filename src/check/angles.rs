@@ -4,7 +4,6 @@
 
 use super::equivariance::Identity;
 use super::harness::Noise;
-use super::plans::random_parameters;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::group::{FieldType, Group};
@@ -29,7 +28,8 @@ const MARGIN: f64 = 10.0;
 /// Degrees.
 pub const ANGLES: [f64; 3] = [15.0, 30.0, 45.0];
 
-/// What one layer or network misses, relative to its output in the Euclidean norm.
+/// What one layer or network misses, relative to its output's variation, its distance from its mean,
+/// in the Euclidean norm.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct AngleRow {
     /// The layer or network.
@@ -45,12 +45,13 @@ pub struct AngleRow {
 }
 
 type Body = Box<dyn Fn(&mut Tape, &Bound, Var) -> Result<Var>>;
+type Make = Box<dyn Fn(&mut Parameters) -> Result<Body>>;
 
 /// A map from scalar images to scalar images.
 struct Entry {
     name: String,
     group: Group,
-    make: Box<dyn Fn(&mut Parameters) -> Result<Body>>,
+    make: Make,
 }
 
 /// How the layers of an entry are made.
@@ -234,13 +235,16 @@ fn networks() -> Vec<Entry> {
         residual: false,
         ..Default::default()
     };
-    let name = "learned proximal gradient";
+    let (all, smooth) = (
+        "learned proximal gradient",
+        "learned proximal gradient, harmonic",
+    );
     let mut entries = vec![
-        network(name, proximal(Group::TRIVIAL, complete)),
-        network(name, proximal(Group::cyclic(4), complete)),
-        network(name, proximal(Group::cyclic(4), harmonic)),
-        network(name, proximal(Group::cyclic(8), harmonic)),
-        network(name, proximal(Group::cyclic(12), harmonic)),
+        network(all, proximal(Group::TRIVIAL, complete)),
+        network(all, proximal(Group::cyclic(4), complete)),
+        network(smooth, proximal(Group::cyclic(4), harmonic)),
+        network(smooth, proximal(Group::cyclic(8), harmonic)),
+        network(smooth, proximal(Group::cyclic(12), harmonic)),
         network(
             "DnCNN, 5x5, regular",
             ModelConfig::DenoisingCnn(DenoisingCnnConfig {
@@ -356,12 +360,12 @@ impl Spots {
     }
 }
 
-/// `|found - T image| / |T image|` within the margin, `T` the turn by `radians`, interpolated by
-/// cubic convolution (Keys 1981).
+/// `|found - T image|` relative to the distance of `T image` from its mean, within the margin, `T` the
+/// turn by `radians`, interpolated by cubic convolution (Keys 1981).
 fn missed(found: &[f32], image: &[f32], radians: f64) -> f64 {
     let (sin, cos) = radians.sin_cos();
     let centre = (SIZE as f64 - 1.0) / 2.0;
-    let (mut difference, mut size) = (0.0, 0.0);
+    let mut pairs = Vec::with_capacity(SIZE * SIZE);
     for row in 0..SIZE {
         for column in 0..SIZE {
             let (x, y) = (column as f64 - centre, centre - row as f64);
@@ -370,11 +374,13 @@ fn missed(found: &[f32], image: &[f32], radians: f64) -> f64 {
             }
             let (u, v) = (cos * x + sin * y, cos * y - sin * x);
             let expected = cubic(image, centre - v, centre + u);
-            difference += (f64::from(found[row * SIZE + column]) - expected).powi(2);
-            size += expected * expected;
+            pairs.push([f64::from(found[row * SIZE + column]), expected]);
         }
     }
-    (difference / size).sqrt()
+    let mean = pairs.iter().map(|pair| pair[1]).sum::<f64>() / pairs.len() as f64;
+    let difference: f64 = pairs.iter().map(|[f, e]| (f - e).powi(2)).sum();
+    let variation: f64 = pairs.iter().map(|[_, e]| (e - mean).powi(2)).sum();
+    (difference / variation).sqrt()
 }
 
 /// The image between its pixels.
@@ -424,7 +430,12 @@ fn measure(entry: &Entry, gpu: &Gpu, seed: u64) -> Result<AngleRow> {
     let x = tape.input("x", Shape::new(1, 1, SIZE, SIZE));
     let y = body(&mut tape, &bound, x)?;
     let store = Store::new(gpu);
-    let values = random_parameters(&parameters, &mut noise);
+    // Of the size that networks start with, and none of them zero.
+    let mut values = parameters.initial(u64::from(noise.below(1 << 20)));
+    let moves = noise.signed(values.len());
+    for (value, by) in values.iter_mut().zip(moves) {
+        *value += 0.02 * by;
+    }
     for (name, shape, range) in parameters.states() {
         store.write(name, shape, &values[range])?;
     }

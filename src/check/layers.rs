@@ -26,6 +26,7 @@ const GRADIENT_BOUND: f64 = 1e-6;
 const BATCH: usize = 2;
 
 type Body = Box<dyn Fn(&mut Tape, &Bound, Var) -> Result<Var>>;
+type Make = Box<dyn Fn(&mut Parameters) -> Result<Layer> + Send + Sync>;
 
 /// A layer whose parameters are registered.
 struct Layer {
@@ -52,7 +53,7 @@ impl Layer {
 struct Entry {
     name: String,
     extents: [usize; 2],
-    make: Box<dyn Fn(&mut Parameters) -> Result<Layer> + Send + Sync>,
+    make: Make,
 }
 
 fn entry(

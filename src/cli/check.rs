@@ -71,8 +71,8 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
 }
 
 const ANGLES_TITLE: &str = "\
-How much f(T x) misses T f(x) for rotations T, relative to its norm, with random weights on a smooth
-image: the group's quarter turns, which the pixel grid allows exactly, its other rotations, and
+How much f(T x) misses T f(x) for rotations T, relative to its variation, with random weights on a
+smooth image: the group's quarter turns, which the pixel grid allows exactly, its other rotations, and
 angles whether in the group or not.";
 
 fn angle_table(rows: &[AngleRow]) -> Table {

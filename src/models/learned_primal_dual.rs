@@ -64,21 +64,23 @@ impl Default for LearnedPrimalDualConfig {
 #[derive(Clone, Debug)]
 enum Update {
     /// On images, and on measurements without a symmetry.
-    Plane([Stage; 2], GroupConvolution),
+    Plane(Box<([Stage; 2], GroupConvolution)>),
     /// On sinograms that close onto themselves.
-    Twisted([TwistedConvolution; 3], f32),
+    Twisted(Box<[TwistedConvolution; 3]>, f32),
 }
 
 impl Update {
     fn forward(&self, tape: &mut Tape, bound: &Bound, x: Var) -> Result<Var> {
         match self {
-            Update::Plane(stages, last) => {
+            Update::Plane(layers) => {
+                let (stages, last) = &**layers;
                 let y = stages
                     .iter()
                     .try_fold(x, |x, s| s.forward(tape, bound, x))?;
                 last.forward(tape, bound, y)
             }
-            Update::Twisted([first, second, last], slope) => {
+            Update::Twisted(layers, slope) => {
+                let [first, second, last] = &**layers;
                 let y = first.forward(tape, bound, x)?;
                 let y = tape.leaky_relu(y, *slope);
                 let y = second.forward(tape, bound, y)?;
@@ -170,7 +172,8 @@ impl LearnedPrimalDual {
         let mut layers = Vec::new();
         for update in self.iterations.iter().flatten() {
             match update {
-                Update::Plane(stages, last) => {
+                Update::Plane(plane) => {
+                    let (stages, last) = &**plane;
                     layers.extend(stages.iter().map(Stage::convolution).chain([last]));
                 }
                 Update::Twisted(..) => {
@@ -208,14 +211,12 @@ fn dual_update(
         TwistedConvolution::new(parameters, &format!("{name}.{part}"), &layer)
     };
     let gain = 2.0 / (1.0 + f64::from(config.slope).powi(2));
-    Ok(Update::Twisted(
-        [
-            layer("0", &from, &inner, gain)?,
-            layer("1", &inner, &inner, gain)?,
-            layer("last", &inner, &to, 0.0)?,
-        ],
-        config.slope,
-    ))
+    let layers = [
+        layer("0", &from, &inner, gain)?,
+        layer("1", &inner, &inner, gain)?,
+        layer("last", &inner, &to, 0.0)?,
+    ];
+    Ok(Update::Twisted(Box::new(layers), config.slope))
 }
 
 /// An update from `channels[0]` to `channels[1]` channels on a plane; it starts at zero.
@@ -262,7 +263,7 @@ fn plane(
         ..ConvolutionConfig::new(inner, to)
     };
     let last = GroupConvolution::new(parameters, &format!("{name}.last"), &last)?;
-    Ok(Update::Plane(stages, last))
+    Ok(Update::Plane(Box::new((stages, last))))
 }
 
 impl Network for LearnedPrimalDual {
