@@ -3,7 +3,7 @@
 //! upright and rotated.
 
 use super::Event;
-use super::inputs::{self, SIGMA, VIEWS};
+use super::inputs::{self, PHOTONS, SIGMA, VIEWS};
 use super::scores::{Method, write_json};
 use super::study::{Orientation, Reconstructions, Slices, Study};
 use crate::data::random::Stream;
@@ -86,14 +86,13 @@ pub struct DemoResult {
     pub methods: Vec<Method>,
 }
 
-const PHOTONS: f64 = 1e4;
 const LEARNING_RATE: f64 = 5e-3;
 
 impl Scan {
     /// The problem for images of `size` x `size` pixels.
     fn problem(self, size: usize) -> ProblemConfig {
         match self {
-            Scan::Ct => inputs::ct(size, PHOTONS),
+            Scan::Ct => inputs::ct(size),
             Scan::Mri => inputs::mri(size),
         }
     }

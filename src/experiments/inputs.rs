@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 
 /// Views of every CT problem here.
 pub(super) const VIEWS: usize = 50;
+/// Photons in each ray of every CT problem here. With a few hundred, hardly any passes the middle of
+/// these chests, and nothing can be reconstructed from it.
+pub(super) const PHOTONS: f64 = 1e4;
 /// Noise of every MRI problem here, in each component.
 pub(super) const SIGMA: f64 = 0.03;
 
-/// Low-dose CT of `size` x `size` pixels with `photons` photons in each ray.
-pub(super) fn ct(size: usize, photons: f64) -> ProblemConfig {
+/// Low-dose CT of `size` x `size` pixels.
+pub(super) fn ct(size: usize) -> ProblemConfig {
     ProblemConfig {
         operator: OperatorConfig::RayTransform(RayTransformConfig {
             image_size: ImageSize::Square(size),
@@ -25,7 +28,7 @@ pub(super) fn ct(size: usize, photons: f64) -> ProblemConfig {
             ..RayTransformConfig::default()
         }),
         noise: NoiseConfig::LowDoseCt {
-            photons,
+            photons: PHOTONS,
             attenuation: 81.35858,
             eta: 1e-8,
         },

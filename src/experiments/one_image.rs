@@ -38,7 +38,6 @@ pub struct OneImageResults {
 /// What a [`Scale`] stands for.
 struct Settings {
     size: usize,
-    photons: f64,
     seeds: u64,
     networks: Vec<Network>,
     training: Training,
@@ -46,25 +45,21 @@ struct Settings {
 
 impl Settings {
     fn of(scale: Scale) -> Self {
-        // As many photons as in `orders`.
         match scale {
             Scale::Smoke => Settings {
                 size: 32,
-                photons: 200.0,
                 seeds: 1,
                 networks: Network::compared(4),
                 training: Training::short(1, 20),
             },
             Scale::Small => Settings {
                 size: 64,
-                photons: 200.0,
                 seeds: 2,
                 networks: Network::compared(16),
                 training: Training::short(3, 300),
             },
             Scale::Paper => Settings {
                 size: 512,
-                photons: 1e4,
                 seeds: 1,
                 networks: Network::published(),
                 training: Training::published(),
@@ -88,7 +83,7 @@ pub fn run(
     observer: &mut dyn FnMut(Event),
 ) -> Result<OneImageResults> {
     let settings = Settings::of(options.scale);
-    let config = inputs::ct(settings.size, settings.photons);
+    let config = inputs::ct(settings.size);
     let mut angles = Stream::new(options.seed, "rotation");
     let own = options.images.as_ref();
     let slices = Slices::for_ct(own, &config, settings.size, &mut angles)?;
@@ -164,7 +159,7 @@ fn finish(trials: &Trials<'_>, settings: &Settings) -> Result<OneImageResults> {
         format!(
             "low-dose CT, {} views, {} photons, {size} x {size} pixels",
             inputs::VIEWS,
-            settings.photons,
+            inputs::PHOTONS,
             size = settings.size
         ),
     );
@@ -217,7 +212,7 @@ mod tests {
     #[test]
     fn the_papers_scale_is_the_papers() {
         let paper = Settings::of(Scale::Paper);
-        assert_eq!((paper.size, paper.photons), (512, 1e4));
+        assert_eq!(paper.size, 512);
         assert_eq!(paper.networks, Network::published());
         assert_eq!(paper.training, Training::published());
     }

@@ -8,7 +8,7 @@
 use super::inputs;
 use super::jobs::{Job, Trials};
 use super::networks::{Network, Training};
-use super::results::{PLOTTED, Point, Results, pooled, psnr};
+use super::results::{COLUMNS, PLOTTED, Point, Results, by_method, cells, pooled};
 use super::scores::write_json;
 use super::study::{Orientation, Slices, Study};
 use super::{Event, Options, Scale};
@@ -31,7 +31,6 @@ const WINDOW: [f32; 2] = [0.4, 0.05];
 /// What a [`Scale`] stands for.
 struct Settings {
     size: usize,
-    photons: f64,
     /// Training images, at most.
     images: usize,
     seeds: u64,
@@ -42,12 +41,9 @@ struct Settings {
 
 impl Settings {
     fn of(scale: Scale) -> Self {
-        // A bin on a small grid is as wide as eight of the paper's: 200 photons are as noisy for
-        // it as 10^4 for one of those.
         match scale {
             Scale::Smoke => Settings {
                 size: 32,
-                photons: 200.0,
                 images: 2,
                 seeds: 1,
                 width: 24,
@@ -55,15 +51,13 @@ impl Settings {
             },
             Scale::Small => Settings {
                 size: 64,
-                photons: 200.0,
                 images: 8,
                 seeds: 2,
                 width: 24,
-                training: Training::short(3, 250),
+                training: Training::short(2, 300),
             },
             Scale::Paper => Settings {
                 size: 512,
-                photons: 1e4,
                 images: 100,
                 seeds: 1,
                 width: 96,
@@ -98,7 +92,7 @@ pub fn run(
     observer: &mut dyn FnMut(Event),
 ) -> Result<Results> {
     let settings = Settings::of(options.scale);
-    let config = inputs::ct(settings.size, settings.photons);
+    let config = inputs::ct(settings.size);
     let mut angles = Stream::new(options.seed, "rotation");
     let own = options.images.as_ref();
     let mut slices =
@@ -157,7 +151,7 @@ fn finish(trials: &Trials<'_>, settings: &Settings, images: usize) -> Result<Res
         format!(
             "low-dose CT, {} views, {} photons, {size} x {size} pixels",
             inputs::VIEWS,
-            settings.photons,
+            inputs::PHOTONS,
             size = settings.size
         ),
     );
@@ -180,7 +174,8 @@ fn finish(trials: &Trials<'_>, settings: &Settings, images: usize) -> Result<Res
     for (score, unit, pick) in PLOTTED {
         let series = Orientation::BOTH.map(|orientation| {
             let scores = |m: usize| -> Vec<f64> {
-                let pooled = pooled(points, orientation, |p| order(p) == Some(m));
+                let of: Vec<&Point> = points.iter().filter(|p| order(p) == Some(m)).collect();
+                let pooled = pooled(&of, orientation);
                 pooled.per_image.iter().map(pick).collect()
             };
             Series::new(orientation.name(), ORDERS.map(scores).to_vec())
@@ -213,25 +208,16 @@ fn finish(trials: &Trials<'_>, settings: &Settings, images: usize) -> Result<Res
 /// The results for people: means over validation images and seeds. What an order gains over m = 1
 /// is followed by the least and the largest of the seeds' means.
 pub fn table(result: &Results) -> Table {
-    let mut table = Table::new([
-        ("method", Align::Left),
-        ("parameters", Align::Right),
-        ("train s", Align::Right),
-        ("PSNR upright", Align::Right),
-        ("gain over C1", Align::Right),
-        ("PSNR rotated", Align::Right),
-        ("gain over C1", Align::Right),
-        ("SSIM upright", Align::Right),
-        ("SSIM rotated", Align::Right),
-    ]);
-    let points = &result.methods;
-    let mut row = |label: String, first: &Point, of: &dyn Fn(&Point) -> bool| {
-        let [upright, rotated] = Orientation::BOTH.map(|o| pooled(points, o, of));
-        let gain = |orientation| match order(first) {
+    let gain_columns = [
+        ("gain upright", Align::Right),
+        ("gain rotated", Align::Right),
+    ];
+    let mut table = Table::new(COLUMNS.into_iter().chain(gain_columns));
+    for method in by_method(&result.methods) {
+        let gain = |orientation| match order(method[0]) {
             None | Some(1) => String::new(),
             Some(m) => {
-                let means: Vec<f64> = gains(points, m, orientation)
-                    .iter()
+                let means: Vec<f64> = (gains(&result.methods, m, orientation).iter())
                     .map(|seed| seed.iter().sum::<f64>() / seed.len() as f64)
                     .collect();
                 let mean = means.iter().sum::<f64>() / means.len() as f64;
@@ -240,33 +226,8 @@ pub fn table(result: &Results) -> Table {
                 format!("{mean:+.2} ({least:+.2}, {largest:+.2})")
             }
         };
-        let seconds: Vec<f64> = (points.iter().filter(|p| of(p)))
-            .map(|p| p.method.train_seconds)
-            .collect();
-        let parameters = first.method.parameters;
-        table.row([
-            label,
-            match parameters {
-                0 => String::new(),
-                count => count.to_string(),
-            },
-            format!("{:.0}", seconds.iter().sum::<f64>() / seconds.len() as f64),
-            psnr(&upright),
-            gain(Orientation::Upright),
-            psnr(&rotated),
-            gain(Orientation::Rotated),
-            format!("{:.3}", upright.ssim_l1),
-            format!("{:.3}", rotated.ssim_l1),
-        ]);
-    };
-    for point in points.iter().filter(|p| p.method.group.is_none()) {
-        let name = &point.method.name;
-        row(name.clone(), point, &|p| p.method.name == *name);
-    }
-    for m in ORDERS {
-        if let Some(first) = points.iter().find(|p| order(p) == Some(m)) {
-            row(format!("C{m}"), first, &|p| order(p) == Some(m));
-        }
+        let gains = Orientation::BOTH.map(gain);
+        table.row(cells(&method).into_iter().chain(gains));
     }
     table
 }
@@ -280,7 +241,7 @@ mod tests {
     #[test]
     fn the_papers_scale_is_the_papers() {
         let paper = Settings::of(Scale::Paper);
-        assert_eq!((paper.size, paper.images, paper.photons), (512, 100, 1e4));
+        assert_eq!((paper.size, paper.images), (512, 100));
         assert_eq!(paper.training, Training::published());
         // Six of the nine kernels of the ordinary network, and the counts for the other orders.
         let ordinary = 754_992 - 8 * 3 * 96 * (7 + 96 + 6);

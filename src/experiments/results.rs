@@ -45,54 +45,96 @@ pub(super) const PLOTTED: [(&str, &str, fn(&Scores) -> f64); 2] = [
     ("SSIM", "SSIM (data range 1)", |s| s.ssim_l1),
 ];
 
-/// The scores over all seeds of the points that `of` picks.
-pub(super) fn pooled<'a>(
-    points: impl IntoIterator<Item = &'a Point>,
-    orientation: Orientation,
-    of: impl Fn(&Point) -> bool,
-) -> Summary {
-    let points = points.into_iter().filter(|&p| of(p));
-    Summary::together(points.filter_map(|p| orientation.of_method(&p.method)))
+/// Points that differ by nothing but the seed, in the order of the first of each.
+pub(super) fn by_method(points: &[Point]) -> Vec<Vec<&Point>> {
+    let mut methods: Vec<Vec<&Point>> = Vec::new();
+    for point in points {
+        let same = |of: &&mut Vec<&Point>| {
+            of[0].images == point.images && of[0].method.label() == point.method.label()
+        };
+        match methods.iter_mut().find(same) {
+            Some(method) => method.push(point),
+            None => methods.push(vec![point]),
+        }
+    }
+    methods
 }
 
-/// Mean and standard deviation as the tables print them.
-pub(super) fn psnr(summary: &Summary) -> String {
-    format!("{:.2} +- {:.2}", summary.psnr, summary.psnr_sd)
+/// The scores of all points together.
+pub(super) fn pooled(points: &[&Point], orientation: Orientation) -> Summary {
+    let summaries = points.iter();
+    Summary::together(summaries.filter_map(|p| orientation.of_method(&p.method)))
+}
+
+/// The columns of [`cells`].
+pub(super) const COLUMNS: [(&str, Align); 7] = [
+    ("method", Align::Left),
+    ("parameters", Align::Right),
+    ("train s", Align::Right),
+    ("PSNR upright", Align::Right),
+    ("PSNR rotated", Align::Right),
+    ("SSIM upright", Align::Right),
+    ("SSIM rotated", Align::Right),
+];
+
+/// One method of [`by_method`] in a table: means over test images and seeds.
+pub(super) fn cells(points: &[&Point]) -> [String; 7] {
+    let [upright, rotated] = Orientation::BOTH.map(|o| pooled(points, o));
+    let seconds: f64 = points.iter().map(|p| p.method.train_seconds).sum();
+    let psnr = |s: &Summary| format!("{:.2} +- {:.2}", s.psnr, s.psnr_sd);
+    [
+        points[0].method.label(),
+        match points[0].method.parameters {
+            0 => String::new(),
+            count => count.to_string(),
+        },
+        format!("{:.0}", seconds / points.len() as f64),
+        psnr(&upright),
+        psnr(&rotated),
+        format!("{:.3}", upright.ssim_l1),
+        format!("{:.3}", rotated.ssim_l1),
+    ]
 }
 
 /// `points` for people: means over test images and seeds.
 pub fn table(points: &[Point]) -> Table {
-    let mut table = Table::new([
-        ("images", Align::Right),
-        ("method", Align::Left),
-        ("parameters", Align::Right),
-        ("train s", Align::Right),
-        ("PSNR upright", Align::Right),
-        ("PSNR rotated", Align::Right),
-        ("SSIM upright", Align::Right),
-        ("SSIM rotated", Align::Right),
-    ]);
-    let same = |a: &Point, b: &Point| a.images == b.images && a.method.label() == b.method.label();
-    for (i, first) in points.iter().enumerate() {
-        if points[..i].iter().any(|p| same(p, first)) {
-            continue;
-        }
-        let [upright, rotated] = Orientation::BOTH.map(|o| pooled(points, o, |p| same(p, first)));
-        let seconds: Vec<f64> = (points.iter().filter(|p| same(p, first)))
-            .map(|p| p.method.train_seconds)
-            .collect();
-        let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
-        let number = |n: usize| if n == 0 { String::new() } else { n.to_string() };
-        table.row([
-            first.images.map_or(String::new(), |n| n.to_string()),
-            first.method.label(),
-            number(first.method.parameters),
-            format!("{mean:.0}"),
-            psnr(&upright),
-            psnr(&rotated),
-            format!("{:.3}", upright.ssim_l1),
-            format!("{:.3}", rotated.ssim_l1),
-        ]);
+    let mut table = Table::new([("images", Align::Right)].into_iter().chain(COLUMNS));
+    for method in by_method(points) {
+        let images = method[0].images.map_or(String::new(), |n| n.to_string());
+        table.row([images].into_iter().chain(cells(&method)));
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_stand_in_one_row_and_sets_in_several() {
+        let point = |images, seed, psnr| {
+            let mut method = Method::unscored("ordinary");
+            method.upright = Summary::from(vec![Scores {
+                psnr,
+                ssim_l2: 0.0,
+                ssim_l1: 0.5,
+            }]);
+            Point {
+                images,
+                seed,
+                method,
+            }
+        };
+        let points = [
+            point(Some(1), Some(1), 20.0),
+            point(Some(3), Some(1), 30.0),
+            point(Some(1), Some(2), 22.0),
+        ];
+        let table = table(&points);
+        assert_eq!(table.rows().len(), 2);
+        let cells = &table.rows()[0];
+        assert_eq!(cells[..2], ["1", "ordinary"]);
+        assert_eq!(cells[4], "21.00 +- 1.41");
+        assert_eq!(table.rows()[1][4], "30.00 +- 0.00");
+    }
 }

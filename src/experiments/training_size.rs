@@ -156,9 +156,9 @@ fn finish(
             let series: Vec<Series> = (settings.networks.iter())
                 .map(|&Network { name, .. }| {
                     let scores = |&n: &usize| -> Vec<f64> {
-                        let pooled = pooled(&trials.points, orientation, |p| {
-                            p.method.name == name && p.images == Some(n)
-                        });
+                        let points = (trials.points.iter())
+                            .filter(|p| p.method.name == name && p.images == Some(n));
+                        let pooled = pooled(&points.collect::<Vec<_>>(), orientation);
                         pooled.per_image.iter().map(pick).collect()
                     };
                     Series::new(name, sizes.iter().map(scores).collect())
