@@ -115,8 +115,8 @@ impl Scan {
     /// White, and the error that has full colour.
     fn window(self) -> [f32; 2] {
         match self {
-            Scan::Ct => [0.4, 0.05],
-            Scan::Mri => [0.8, 0.15],
+            Scan::Ct => inputs::CT_WINDOW,
+            Scan::Mri => inputs::MRI_WINDOW,
         }
     }
 }

@@ -18,6 +18,10 @@ pub(super) const VIEWS: usize = 50;
 pub(super) const PHOTONS: f64 = 1e4;
 /// Noise of every MRI problem here, in each component.
 pub(super) const SIGMA: f64 = 0.03;
+/// White in pictures of CT, and the error in full colour.
+pub(super) const CT_WINDOW: [f32; 2] = [0.4, 0.05];
+/// White in pictures of MRI, and the error in full colour.
+pub(super) const MRI_WINDOW: [f32; 2] = [0.8, 0.15];
 
 /// Low-dose CT of `size` x `size` pixels.
 pub(super) fn ct(size: usize) -> ProblemConfig {

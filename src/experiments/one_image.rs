@@ -22,9 +22,6 @@ use serde::Serialize;
 use std::f64::consts::FRAC_PI_2;
 use std::sync::atomic::AtomicBool;
 
-/// White, and the error in full colour.
-const WINDOW: [f32; 2] = [0.4, 0.05];
-
 /// The results, as `metrics.json` holds them.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct OneImageResults {
@@ -184,7 +181,7 @@ fn finish(trials: &Trials<'_>, settings: &Settings) -> Result<OneImageResults> {
     page.table(&table(&result.training_image));
     for orientation in Orientation::BOTH {
         let caption = format!("The training image, {}", orientation.name());
-        trials.sample(&mut page, orientation, 0, WINDOW, &caption)?;
+        trials.sample(&mut page, orientation, 0, inputs::CT_WINDOW, &caption)?;
     }
     let tests = result.other.tests;
     page.heading(&format!(
@@ -194,7 +191,7 @@ fn finish(trials: &Trials<'_>, settings: &Settings) -> Result<OneImageResults> {
     for orientation in Orientation::BOTH {
         for index in [1 + tests / 4, 1 + tests / 2] {
             let caption = format!("Test image {index}, {}", orientation.name());
-            trials.sample(&mut page, orientation, index, WINDOW, &caption)?;
+            trials.sample(&mut page, orientation, index, inputs::CT_WINDOW, &caption)?;
         }
     }
     let out = &trials.options.out;

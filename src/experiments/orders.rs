@@ -8,7 +8,7 @@
 use super::inputs;
 use super::jobs::{Job, Trials};
 use super::networks::{Network, Training};
-use super::results::{COLUMNS, PLOTTED, Point, Results, by_method, cells, pooled};
+use super::results::{COLUMNS, PLOTTED, Plotted, Point, Results, by_method, cells, pooled};
 use super::scores::write_json;
 use super::study::{Orientation, Slices, Study};
 use super::{Event, Options, Scale};
@@ -25,9 +25,6 @@ use std::sync::atomic::AtomicBool;
 
 /// The orders m.
 const ORDERS: [usize; 7] = [1, 2, 3, 4, 6, 8, 12];
-/// White, and the error in full colour.
-const WINDOW: [f32; 2] = [0.4, 0.05];
-
 /// What a [`Scale`] stands for.
 struct Settings {
     size: usize,
@@ -171,19 +168,19 @@ fn finish(trials: &Trials<'_>, settings: &Settings, images: usize) -> Result<Res
     let groups = groups.each_ref().map(String::as_str);
     let axes = |title: String, unit: &str| Axes::new(title, "order m of C_m", unit);
     let points = &trials.points;
-    for (score, unit, pick) in PLOTTED {
+    for Plotted { name, axis, of } in PLOTTED {
         let series = Orientation::BOTH.map(|orientation| {
             let scores = |m: usize| -> Vec<f64> {
-                let of: Vec<&Point> = points.iter().filter(|p| order(p) == Some(m)).collect();
-                let pooled = pooled(&of, orientation);
-                pooled.per_image.iter().map(pick).collect()
+                let points = points.iter().filter(|p| order(p) == Some(m));
+                let pooled = pooled(&points.collect::<Vec<_>>(), orientation);
+                pooled.per_image.iter().map(of).collect()
             };
             Series::new(orientation.name(), ORDERS.map(scores).to_vec())
         });
-        let axes = axes(format!("{score} of validation images by order"), unit);
+        let axes = axes(format!("{name} of validation images by order"), axis);
         let plot = grouped_plot(&axes, &groups, &series, Mark::Violin)?;
-        let caption = format!("{score} of each validation image; the line is the median.");
-        trials.plot(&mut page, &score.to_lowercase(), &plot, &caption)?;
+        let caption = format!("{name} of each validation image; the line is the median.");
+        trials.plot(&mut page, &name.to_lowercase(), &plot, &caption)?;
     }
     let series = Orientation::BOTH.map(|orientation| {
         let scores = |m: usize| gains(points, m, orientation).concat();
@@ -197,7 +194,7 @@ fn finish(trials: &Trials<'_>, settings: &Settings, images: usize) -> Result<Res
     for orientation in Orientation::BOTH {
         let (title, index) = (orientation.name(), result.tests / 2);
         let caption = format!("Validation image {index}, {title}");
-        trials.sample(&mut page, orientation, index, WINDOW, &caption)?;
+        trials.sample(&mut page, orientation, index, inputs::CT_WINDOW, &caption)?;
     }
     let out = &trials.options.out;
     write_json(&out.join("metrics.json"), &result)?;

@@ -39,10 +39,26 @@ pub struct Results {
     pub methods: Vec<Point>,
 }
 
-/// The scores that are plotted: name, axis, value.
-pub(super) const PLOTTED: [(&str, &str, fn(&Scores) -> f64); 2] = [
-    ("PSNR", "PSNR / dB", |s| s.psnr),
-    ("SSIM", "SSIM (data range 1)", |s| s.ssim_l1),
+/// A score that is plotted.
+pub(super) struct Plotted {
+    pub name: &'static str,
+    /// The axis.
+    pub axis: &'static str,
+    pub of: fn(&Scores) -> f64,
+}
+
+/// The scores that are plotted.
+pub(super) const PLOTTED: [Plotted; 2] = [
+    Plotted {
+        name: "PSNR",
+        axis: "PSNR / dB",
+        of: |s| s.psnr,
+    },
+    Plotted {
+        name: "SSIM",
+        axis: "SSIM (data range 1)",
+        of: |s| s.ssim_l1,
+    },
 ];
 
 /// Points that differ by nothing but the seed, in the order of the first of each.

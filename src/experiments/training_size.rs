@@ -5,7 +5,7 @@
 use super::inputs::{self, SIGMA};
 use super::jobs::{Job, Trials};
 use super::networks::{Network, Training};
-use super::results::{PLOTTED, Results, pooled, table};
+use super::results::{PLOTTED, Plotted, Results, pooled, table};
 use super::scores::write_json;
 use super::study::{Orientation, Slices, Study};
 use super::{Event, Options, Scale};
@@ -27,9 +27,6 @@ struct Settings {
     networks: Vec<Network>,
     training: Training,
 }
-
-/// White, and the error in full colour.
-const WINDOW: [f32; 2] = [0.8, 0.15];
 
 impl Settings {
     fn of(scale: Scale) -> Self {
@@ -152,14 +149,19 @@ fn finish(
     for orientation in Orientation::BOTH {
         let title = orientation.name();
         page.heading(&format!("Test images, {title}"));
-        for (score, unit, pick) in PLOTTED {
+        for Plotted {
+            name: score,
+            axis,
+            of,
+        } in PLOTTED
+        {
             let series: Vec<Series> = (settings.networks.iter())
                 .map(|&Network { name, .. }| {
                     let scores = |&n: &usize| -> Vec<f64> {
                         let points = (trials.points.iter())
                             .filter(|p| p.method.name == name && p.images == Some(n));
                         let pooled = pooled(&points.collect::<Vec<_>>(), orientation);
-                        pooled.per_image.iter().map(pick).collect()
+                        pooled.per_image.iter().map(of).collect()
                     };
                     Series::new(name, sizes.iter().map(scores).collect())
                 })
@@ -167,7 +169,7 @@ fn finish(
             let axes = Axes::new(
                 format!("{score} of {title} test images by training images"),
                 "training images",
-                unit,
+                axis,
             );
             let plot = grouped_plot(&axes, &groups, &series, Mark::Violin)?;
             trials.plot(
@@ -180,7 +182,7 @@ fn finish(
         for index in [result.tests / 4, result.tests / 2] {
             let caption =
                 format!("Test image {index}, {title}, networks trained on {middle} images");
-            trials.sample(&mut page, orientation, index, WINDOW, &caption)?;
+            trials.sample(&mut page, orientation, index, inputs::MRI_WINDOW, &caption)?;
         }
     }
     let out = &trials.options.out;
