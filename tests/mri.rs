@@ -3,8 +3,7 @@
 
 use equilens::data::npy;
 use equilens::error::{Error, Result};
-use equilens::experiments::training_size::{self, TrainingSizeOptions, TrainingSizeResult};
-use equilens::experiments::{Event, Scale};
+use equilens::experiments::{Event, Options, Point, Results, Scale, training_size};
 use equilens::gpu::{Gpu, Selection};
 use equilens::group::Group;
 use equilens::metrics;
@@ -274,7 +273,7 @@ fn one_image_is_overfitted() -> Result<()> {
 }
 
 /// The scores without what depends on the clock.
-fn scores(result: &TrainingSizeResult) -> Vec<Value> {
+fn scores(result: &Results) -> Vec<Value> {
     let mut scores = Vec::new();
     for point in &result.methods {
         let mut value = serde_json::to_value(point).expect("JSON");
@@ -287,7 +286,7 @@ fn scores(result: &TrainingSizeResult) -> Vec<Value> {
 #[test]
 fn an_interrupted_experiment_goes_on() -> Result<()> {
     let directory = tempfile::tempdir().expect("a directory");
-    let options = |name: &str| TrainingSizeOptions {
+    let options = |name: &str| Options {
         scale: Scale::Smoke,
         out: directory.path().join(name),
         images: None,
@@ -298,7 +297,7 @@ fn an_interrupted_experiment_goes_on() -> Result<()> {
     assert_eq!(whole.methods.len(), 2 + 2 * 3);
     assert_eq!(whole.tests, 10);
     let best = |images, name: &str| {
-        let same = |p: &&training_size::Point| p.images == images && p.method.name == name;
+        let same = |p: &&Point| p.images == images && p.method.name == name;
         whole
             .methods
             .iter()
@@ -344,7 +343,7 @@ fn an_interrupted_experiment_goes_on() -> Result<()> {
         parts.out.join("runs/ordinary-1-2"),
     )
     .expect("renamed");
-    let other = TrainingSizeOptions { seed: 2, ..parts };
+    let other = Options { seed: 2, ..parts };
     let error = training_size::run(gpu(), &other, &go, &mut |_| {}).expect_err("refused");
     assert!(matches!(error, Error::Config(_)), "{error:?}");
     assert!(error.to_string().contains("--out"), "{error}");

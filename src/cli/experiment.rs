@@ -4,9 +4,8 @@ use super::global::Session;
 use super::watch::Watch;
 use super::{interrupt, outputs};
 use crate::error::Result;
-use crate::experiments::Scale;
 use crate::experiments::timing::{self, TimingOptions};
-use crate::experiments::training_size::{self, TrainingSizeOptions};
+use crate::experiments::{Options, Scale, one_image, orders, results, training_size};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +16,8 @@ use std::process::ExitCode;
 Examples:
   equilens experiment mri-training-size --scale small --out results/mri
   equilens experiment mri-training-size --scale paper --train t1.npy --test t1-test.npy --out results/mri
+  equilens experiment orders --scale small --out results/orders
+  equilens experiment one-image --scale small --out results/one-image
   equilens experiment timing --scale small --out results/timing
 
 Scales: smoke takes about a minute on two processor cores, small less than an hour, paper is for a
@@ -30,7 +31,13 @@ pub(super) struct Arguments {
 enum Command {
     /// MRI: ordinary against equivariant networks by the number of training images, tested upright
     /// and rotated (Celledoni et al. 2021, figures 9 and 10)
-    MriTrainingSize(TrainingSize),
+    MriTrainingSize(Trainings),
+    /// CT: reconstruction quality against the order m of the group C_m of rotations, networks of
+    /// one width (the same, figure 6)
+    Orders(Trainings),
+    /// CT: networks trained on one image, tested on it and on others, upright and rotated (the
+    /// same, figure 1)
+    OneImage(Trainings),
     /// Time of a training step, ordinary against equivariant, CT and MRI (the same, section 5.2.4)
     Timing(Common),
 }
@@ -46,10 +53,11 @@ struct Common {
 }
 
 #[derive(Debug, Args)]
-struct TrainingSize {
+struct Trainings {
     #[command(flatten)]
     common: Common,
-    /// Training images of the scale's size (320 x 320 for paper), instead of the built-in ones
+    /// Training images of the scale's size (for paper 320 x 320 in MRI, 512 x 512 or a multiple in
+    /// CT), instead of the built-in ones
     #[arg(long, value_name = "X.npy", requires = "test")]
     train: Option<PathBuf>,
     /// Test images of other patients
@@ -78,48 +86,79 @@ impl From<Amount> for Scale {
     }
 }
 
+impl Trainings {
+    fn options(&self, session: &Session) -> Options {
+        let own = self.train.clone().zip(self.test.clone());
+        Options {
+            scale: self.common.scale.into(),
+            out: self.common.out.clone(),
+            images: own.map(<[PathBuf; 2]>::from),
+            seed: session.seed.unwrap_or(1),
+        }
+    }
+}
+
 pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
     let common = match &arguments.command {
-        Command::MriTrainingSize(size) => &size.common,
+        Command::MriTrainingSize(trainings)
+        | Command::Orders(trainings)
+        | Command::OneImage(trainings) => &trainings.common,
         Command::Timing(common) => common,
     };
-    let (scale, out) = (Scale::from(common.scale), common.out.clone());
-    outputs::check_directory(&out)?;
+    outputs::check_directory(&common.out)?;
     let gpu = session.gpu()?;
     let console = session.console;
     let mut watch = Watch::new(console);
     let mut observer = |event| watch.show(event);
+    let interrupt = interrupt::watch();
+    // What stands below the tables.
+    let place = |problem: &str, adapter: &str| {
+        let report = common.out.join("report.html");
+        format!(
+            "{problem}, on {adapter}\nPlots, pictures and report: {}",
+            report.display()
+        )
+    };
     match &arguments.command {
-        Command::MriTrainingSize(size) => {
-            let options = TrainingSizeOptions {
-                scale,
-                out,
-                images: size
-                    .train
-                    .clone()
-                    .zip(size.test.clone())
-                    .map(<[PathBuf; 2]>::from),
-                seed: session.seed.unwrap_or(1),
-            };
-            let result = training_size::run(&gpu, &options, interrupt::watch(), &mut observer)?;
+        Command::MriTrainingSize(trainings) => {
+            let options = trainings.options(session);
+            let result = training_size::run(&gpu, &options, interrupt, &mut observer)?;
+            gpu.check_fault()?;
+            console.result(&result, || {
+                let table = results::table(&result.methods);
+                format!("\n{table}\n{}", place(&result.problem, &result.adapter))
+            })?;
+        }
+        Command::Orders(trainings) => {
+            let options = trainings.options(session);
+            let result = orders::run(&gpu, &options, interrupt, &mut observer)?;
+            gpu.check_fault()?;
+            console.result(&result, || {
+                let table = orders::table(&result);
+                format!("\n{table}\n{}", place(&result.problem, &result.adapter))
+            })?;
+        }
+        Command::OneImage(trainings) => {
+            let options = trainings.options(session);
+            let result = one_image::run(&gpu, &options, interrupt, &mut observer)?;
             gpu.check_fault()?;
             console.result(&result, || {
                 format!(
-                    "\n{}\n{}, on {}\nPlots, pictures and report: {}",
-                    training_size::table(&result),
-                    result.problem,
-                    result.adapter,
-                    options.out.join("report.html").display()
+                    "\nThe training image, with new noise, upright and turned by a quarter:\n{}\n{} slices of another patient:\n{}\n{}",
+                    results::table(&result.training_image),
+                    result.other.tests,
+                    results::table(&result.other.methods),
+                    place(&result.other.problem, &result.other.adapter)
                 )
             })?;
         }
-        Command::Timing(_) => {
+        Command::Timing(common) => {
             let options = TimingOptions {
-                scale,
-                out,
+                scale: common.scale.into(),
+                out: common.out.clone(),
                 seed: session.seed.unwrap_or(1),
             };
-            let result = timing::run(&gpu, &options, interrupt::watch(), &mut observer)?;
+            let result = timing::run(&gpu, &options, interrupt, &mut observer)?;
             gpu.check_fault()?;
             console.result(&result, || {
                 format!(

@@ -3,6 +3,7 @@
 //! upright and rotated.
 
 use super::Event;
+use super::inputs::{self, PHOTONS, SIGMA, VIEWS};
 use super::scores::{Method, write_json};
 use super::study::{Orientation, Reconstructions, Slices, Study};
 use crate::data::random::Stream;
@@ -11,10 +12,7 @@ use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
 use crate::models::{LearnedProximalGradientConfig, ModelConfig, Start};
-use crate::problems::{
-    FourierConfig, ImageSize, NoiseConfig, OperatorConfig, Problem, ProblemConfig,
-    RayTransformConfig,
-};
+use crate::problems::{Problem, ProblemConfig};
 use crate::report::plot::{Axes, Curve, line_plot};
 use crate::report::{Page, Svg};
 use crate::train::{
@@ -88,39 +86,14 @@ pub struct DemoResult {
     pub methods: Vec<Method>,
 }
 
-const VIEWS: usize = 50;
-const PHOTONS: f64 = 1e4;
-const FIELD_OF_VIEW: f64 = 0.36;
-const SIGMA: f64 = 0.03;
 const LEARNING_RATE: f64 = 5e-3;
 
 impl Scan {
     /// The problem for images of `size` x `size` pixels.
     fn problem(self, size: usize) -> ProblemConfig {
-        let image_size = ImageSize::Square(size);
         match self {
-            Scan::Ct => ProblemConfig {
-                operator: OperatorConfig::RayTransform(RayTransformConfig {
-                    image_size,
-                    views: Some(VIEWS),
-                    field_of_view: FIELD_OF_VIEW,
-                    ..RayTransformConfig::default()
-                }),
-                noise: NoiseConfig::LowDoseCt {
-                    photons: PHOTONS,
-                    attenuation: 81.35858,
-                    eta: 1e-8,
-                },
-                phase: None,
-            },
-            Scan::Mri => ProblemConfig {
-                operator: OperatorConfig::Fourier(FourierConfig {
-                    image_size,
-                    ..FourierConfig::default()
-                }),
-                noise: NoiseConfig::Gaussian { sigma: SIGMA },
-                phase: None,
-            },
+            Scan::Ct => inputs::ct(size),
+            Scan::Mri => inputs::mri(size),
         }
     }
 
@@ -142,8 +115,8 @@ impl Scan {
     /// White, and the error that has full colour.
     fn window(self) -> [f32; 2] {
         match self {
-            Scan::Ct => [0.4, 0.05],
-            Scan::Mri => [0.8, 0.15],
+            Scan::Ct => inputs::CT_WINDOW,
+            Scan::Mri => inputs::MRI_WINDOW,
         }
     }
 }

@@ -1,15 +1,23 @@
 //! Named experiments: the demo, and the papers' figures.
 
 pub mod demo;
+mod inputs;
+mod jobs;
+mod networks;
+pub mod one_image;
+pub mod orders;
+pub mod results;
 mod scores;
 mod study;
 pub mod timing;
 pub mod training_size;
 
+pub use results::{Point, Results};
 pub use scores::{Method, Scores, Summary, picture};
 pub use study::turned;
 
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// How much an experiment does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -21,6 +29,20 @@ pub enum Scale {
     Small,
     /// The paper's sizes, for a GPU.
     Paper,
+}
+
+/// What an experiment that trains many networks does.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Options {
+    /// How much.
+    pub scale: Scale,
+    /// Where runs, plots, pictures, `metrics.json` and `report.html` go.
+    pub out: PathBuf,
+    /// Training and test images, `.npy` files `[N, rows, columns]`, instead of those that the
+    /// program carries.
+    pub images: Option<[PathBuf; 2]>,
+    /// Seed of everything random.
+    pub seed: u64,
 }
 
 /// What an experiment tells while it runs.

@@ -122,7 +122,9 @@ impl Method {
     /// The name for people, with the group of an equivariant network: `equivariant (D4)`.
     pub fn label(&self) -> String {
         match self.group {
-            Some(group) if group.order() > 1 => format!("{} ({group})", self.name),
+            Some(group) if self.name != Self::network_name(Group::cyclic(1)) => {
+                format!("{} ({group})", self.name)
+            }
             _ => self.name.clone(),
         }
     }
@@ -166,11 +168,11 @@ impl Method {
     }
 }
 
-/// The true image and its reconstructions, each under its name and PSNR, above their error maps:
-/// blue is too low, red too high, full colour at `limit`.
+/// The true image and its reconstructions, each under its name, PSNR and SSIM (data range 1), above
+/// their error maps: blue is too low, red too high, full colour at `limit`.
 ///
 /// # Errors
-/// Those of [`metrics::psnr`], which include images of other sizes.
+/// Those of [`metrics::psnr`] and [`metrics::ssim`], which include images of other sizes.
 pub fn picture(
     title: &str,
     truth: &Image,
@@ -184,8 +186,9 @@ pub fn picture(
     let mut lower = vec![Panel::grey(title, blank, [0.0, 1.0])];
     for (name, image) in reconstructions {
         let psnr = metrics::psnr(&truth.pixels, &image.pixels)?;
+        let ssim = metrics::ssim(&truth.pixels, &image.pixels, truth.size(), 1.0)?;
         upper.push(Panel::grey(
-            format!("{name}\n{psnr:.2} dB"),
+            format!("{name}\n{psnr:.2} dB\nSSIM {ssim:.3}"),
             image.clone(),
             window,
         ));

@@ -1,6 +1,6 @@
 //! One problem with test images in two orientations, and the methods that are tried on them.
 
-use super::scores::{Summary, picture};
+use super::scores::{Method, Summary, picture};
 use crate::data::{AffineRanges, Image, Stream, assets};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -32,6 +32,15 @@ impl Images {
         Images {
             values,
             shape: Shape::new(images.len(), channels, rows, columns),
+        }
+    }
+
+    /// The first `count` of them.
+    pub fn first(&self, count: usize) -> Self {
+        let shape = self.shape.with(0, count);
+        Images {
+            values: self.values[..shape.elements()].to_vec(),
+            shape,
         }
     }
 
@@ -170,6 +179,14 @@ impl Orientation {
         match self {
             Orientation::Upright => "upright",
             Orientation::Rotated => "rotated",
+        }
+    }
+
+    /// A method's scores, if it was tried on this set.
+    pub fn of_method(self, method: &Method) -> Option<&Summary> {
+        match self {
+            Orientation::Upright => Some(&method.upright),
+            Orientation::Rotated => method.rotated.as_ref(),
         }
     }
 

@@ -1,0 +1,148 @@
+//! The papers' figures as commands.
+
+use super::place::{Place, discs};
+use equilens::data::npy;
+use serde_json::Value;
+
+/// The `metrics.json` of an experiment.
+fn stored(place: &Place, out: &str) -> Value {
+    let bytes = std::fs::read(place.path(out).join("metrics.json")).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+fn exist(place: &Place, out: &str, files: &[&str]) {
+    for file in files {
+        assert!(place.path(out).join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn steps_are_timed_and_training_sets_of_several_sizes_compared() {
+    let place = Place::new();
+    let timed = place.json("experiment timing --scale smoke --out timing");
+    let comparisons = timed["comparisons"].as_array().unwrap();
+    assert_eq!(comparisons.len(), 2);
+    for comparison in comparisons {
+        assert!(comparison["ratio"].as_f64().unwrap() > 0.0, "{comparison}");
+        for network in comparison["networks"].as_array().unwrap() {
+            assert_eq!(network["rounds_ms"].as_array().unwrap().len(), 3);
+        }
+    }
+    assert!(place.path("timing/metrics.json").is_file());
+    let bench = place.json("bench step/mri/C4/8/16 infer/mri/C1/8/16 --samples 2");
+    for result in bench["results"].as_array().unwrap() {
+        assert_eq!(result["verified"], true, "{result}");
+    }
+    // Images of one's own must be of the scale's size.
+    place.refused(
+        "experiment mri-training-size --scale smoke --train images.npy --test images.npy --out mri",
+        4,
+        &["images.npy", "16x16", "32x32"],
+    );
+    npy::write_npy(place.path("own.npy"), &[4, 32, 32], &discs(4, 32)).unwrap();
+    let result = place.json(
+        "experiment mri-training-size --scale smoke --train own.npy --test own.npy --out mri",
+    );
+    let methods = result["methods"].as_array().unwrap();
+    assert_eq!(methods.len(), 8);
+    assert_eq!(methods[2]["images"], 1);
+    assert_eq!(methods[2]["name"], "ordinary");
+    assert_eq!(stored(&place, "mri"), result);
+    // Each network is a run like any other.
+    let scores = place.json("evaluate mri/runs/equivariant-4-1 --images own.npy");
+    assert_eq!(scores["methods"][2]["group"], "C4");
+}
+
+#[test]
+fn orders_are_compared_at_one_width() {
+    let place = Place::new();
+    // The built-in slices are too small for the paper's scale, and own ones must fit.
+    let paper = "experiment orders --scale paper --out orders";
+    place.refused(paper, 2, &["512x512", "256x256", "--train", "--test"]);
+    place.refused(
+        "experiment orders --scale smoke --train images.npy --test images.npy --out orders",
+        4,
+        &["images.npy", "16x16", "32x32", "multiple"],
+    );
+    let command = "experiment orders --scale smoke --out orders";
+    let result = place.json(command);
+    assert_eq!(stored(&place, "orders"), result);
+    let methods = result["methods"].as_array().unwrap();
+    let groups: Vec<&str> = methods.iter().filter_map(|m| m["group"].as_str()).collect();
+    assert_eq!(groups, ["C1", "C2", "C3", "C4", "C6", "C8", "C12"]);
+    assert_eq!(methods.len(), 2 + groups.len());
+    for method in methods {
+        for set in ["upright", "rotated"] {
+            let scores = method[set]["per_image"].as_array().unwrap();
+            assert_eq!(scores.len(), 12, "{method}");
+        }
+    }
+    // The more symmetry, the fewer parameters at one width.
+    let parameters = methods[2..]
+        .iter()
+        .map(|m| m["parameters"].as_u64().unwrap());
+    assert!(parameters.is_sorted_by(|a, b| a > b));
+    exist(
+        &place,
+        "orders",
+        &[
+            "report.html",
+            "psnr.svg",
+            "ssim.svg",
+            "gain.svg",
+            "sample-upright-6.png",
+            "sample-rotated-6.png",
+            "runs/C12-1/config.toml",
+        ],
+    );
+    // Nothing is trained again: the trainings' seconds are those of the first time.
+    let again = place.json(command);
+    assert_eq!(again["methods"].as_array().unwrap()[2..], methods[2..]);
+}
+
+#[test]
+fn one_image_is_trained_on_and_tested_turned() {
+    let place = Place::new();
+    // Twice the scale's size: measured there, reconstructed at 32 x 32.
+    npy::write_npy(place.path("own.npy"), &[4, 64, 64], &discs(4, 64)).unwrap();
+    let result =
+        place.json("experiment one-image --scale smoke --train own.npy --test own.npy --out one");
+    assert_eq!(stored(&place, "one"), result);
+    assert_eq!(result["tests"], 4);
+    for (key, tests) in [("methods", 4), ("training_image", 1)] {
+        let methods = result[key].as_array().unwrap();
+        let names: Vec<&str> = methods
+            .iter()
+            .map(|m| m["name"].as_str().unwrap())
+            .collect();
+        let expected = ["fbp", "tv", "ordinary", "equivariant", "equivariant-wide"];
+        assert_eq!(names, expected);
+        for method in methods {
+            for set in ["upright", "rotated"] {
+                let scores = method[set]["per_image"].as_array().unwrap();
+                assert_eq!(scores.len(), tests, "{method}");
+            }
+        }
+    }
+    exist(
+        &place,
+        "one",
+        &[
+            "report.html",
+            "sample-upright-0.png",
+            "sample-rotated-0.png",
+            "sample-rotated-3.png",
+        ],
+    );
+    let text =
+        place.run("experiment one-image --scale smoke --train own.npy --test own.npy --out one");
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    for word in [
+        "quarter",
+        "4 slices",
+        "equivariant-wide (C4)",
+        "report.html",
+    ] {
+        assert!(text.contains(word), "no '{word}' in {text}");
+    }
+}
