@@ -196,6 +196,121 @@ fn a_checkpoint_with_statistics_goes_on_bit_for_bit() -> Result<()> {
     Ok(())
 }
 
+/// The network on an image, by the tape's definition in f64.
+fn improved(model: &ModelConfig, image: &[f64], size: usize) -> Result<Vec<f64>> {
+    use equilens::models::{DenoisingCnn, UNet};
+    use equilens::nn::Parameters;
+    use equilens::tape::reference::{Feeds, evaluate};
+    let mut tape = equilens::tape::Tape::new();
+    let x = tape.input("x", equilens::shape::Shape::new(1, 1, size, size));
+    let (parameters, y): (Parameters, _) = match model {
+        ModelConfig::UNet(config) => {
+            let network = UNet::new(config, 1)?;
+            let parameters = equilens::models::Network::parameters(&network).clone();
+            let (_, bound) = parameters.bind(&mut tape)?;
+            (parameters, network.improve(&mut tape, &bound, x)?)
+        }
+        ModelConfig::DenoisingCnn(config) => {
+            let network = DenoisingCnn::new(config, 1)?;
+            let parameters = equilens::models::Network::parameters(&network).clone();
+            let (_, bound) = parameters.bind(&mut tape)?;
+            (parameters, network.improve(&mut tape, &bound, x)?)
+        }
+        _ => unreachable!("networks on images"),
+    };
+    let values = parameters.initial(2);
+    let values = values.iter().enumerate();
+    let values = values.map(|(i, &v)| f64::from(v) + 0.05 * (i as f64).sin());
+    let mut feeds: Feeds = [("x".to_string(), image.to_vec())].into();
+    feeds.insert(Parameters::STATE.into(), values.collect());
+    Ok(evaluate(&tape, &mut feeds, &[y])?.concat())
+}
+
+fn textured(size: usize) -> Vec<f64> {
+    (0..size * size)
+        .map(|i| ((i * i + 3 * i) as f64).sin())
+        .collect()
+}
+
+/// The largest difference relative to the largest magnitude.
+fn difference(a: &[f64], b: &[f64]) -> f64 {
+    let scale = b.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    a.iter()
+        .zip(b)
+        .fold(0.0f64, |m, (a, b)| m.max((a - b).abs()))
+        / scale
+}
+
+#[test]
+fn networks_without_biases_are_homogeneous_and_others_are_not() -> Result<()> {
+    let image = textured(8);
+    let brighter: Vec<f64> = image.iter().map(|v| 7.0 * v).collect();
+    let miss = |bias: bool, model: fn(bool) -> ModelConfig| -> Result<f64> {
+        let once: Vec<f64> = improved(&model(bias), &image, 8)?
+            .iter()
+            .map(|v| 7.0 * v)
+            .collect();
+        Ok(difference(&improved(&model(bias), &brighter, 8)?, &once))
+    };
+    let dncnn = |bias| {
+        ModelConfig::DenoisingCnn(DenoisingCnnConfig {
+            width: 8,
+            depth: 3,
+            bias,
+            ..Default::default()
+        })
+    };
+    let unet = |bias| {
+        ModelConfig::UNet(UNetConfig {
+            width: 4,
+            levels: 1,
+            bias,
+            ..Default::default()
+        })
+    };
+    for model in [dncnn as fn(bool) -> ModelConfig, unet] {
+        let (without, with) = (miss(false, model)?, miss(true, model)?);
+        assert!(without < 1e-12 && with > 1e-3, "{without:e} {with:e}");
+    }
+    Ok(())
+}
+
+/// With circular padding and adaptive polyphase sampling a U-Net commutes with shifts by any number
+/// of pixels; with means of neighbours only with even ones.
+#[test]
+fn a_polyphase_unet_commutes_with_odd_shifts() -> Result<()> {
+    let size = 8;
+    let image = textured(size);
+    let shifted = |image: &[f64], by: [usize; 2]| -> Vec<f64> {
+        let pixel = |p: usize| {
+            let (r, c) = ((p / size + by[0]) % size, (p % size + by[1]) % size);
+            image[r * size + c]
+        };
+        (0..size * size).map(pixel).collect()
+    };
+    let miss = |sampling, by: [usize; 2]| -> Result<f64> {
+        let model = ModelConfig::UNet(UNetConfig {
+            width: 4,
+            levels: 2,
+            sampling,
+            padding: Padding::Circular,
+            ..Default::default()
+        });
+        let first = improved(&model, &shifted(&image, by), size)?;
+        let second = shifted(&improved(&model, &image, size)?, by);
+        Ok(difference(&first, &second))
+    };
+    for by in [[1, 0], [0, 3], [5, 2], [3, 3]] {
+        let adaptive = miss(Sampling::Polyphase, by)?;
+        let means = miss(Sampling::Average, by)?;
+        assert!(
+            adaptive < 1e-12 && means > 1e-4,
+            "{by:?}: {adaptive:e} {means:e}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn frozen_networks_compute_the_same() -> Result<()> {
     let (gpu, operator) = (gpu(), operator());

@@ -24,5 +24,5 @@ pub use normalisation::{Normalisation, NormalisationKind};
 pub use parameters::{Bound, Initial, ParameterId, Parameters, StatisticId};
 pub use pooling::GroupPooling;
 pub use resampling::{Phases, doubled, halved, polyphase_down, polyphase_up};
-pub use reynolds::reynolds;
+pub use reynolds::{random_element, reynolds};
 pub use twisted::TwistedConvolution;

@@ -34,3 +34,71 @@ pub fn reynolds(
     let sum = sum.expect("a group has an element");
     Ok(tape.scale(sum, 1.0 / group.order() as f32))
 }
+
+/// Records `T_g^-1 f(T_g x)` for one element `g` for each image, which the inputs `to` and `back`
+/// hold as maps and their inverses ([`Maps`](crate::shape::Maps)): drawn anew in each step, the cheap
+/// version of [`reynolds`], which it equals in the mean over the draws. Rotations off the pixel grid
+/// are interpolated.
+///
+/// # Errors
+/// [`Error::Shape`] if the maps are not one for each image; those of `f`.
+pub fn random_element(
+    tape: &mut Tape,
+    [to, back]: [Var; 2],
+    x: Var,
+    f: impl FnOnce(&mut Tape, Var) -> Result<Var>,
+) -> Result<Var> {
+    let moved = tape.warp(x, to)?;
+    let y = f(tape, moved)?;
+    tape.warp(y, back)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::{Affine, Maps, Shape};
+    use crate::tape::reference::{Feeds, evaluate};
+    use std::f64::consts::FRAC_PI_2;
+
+    /// A map that commutes with nothing: weights that differ from pixel to pixel.
+    fn uneven(tape: &mut Tape, x: Var) -> Result<Var> {
+        let count = x.shape().with(0, 1).elements();
+        let weights: Vec<f32> = (0..count).map(|i| (1.0 + i as f32).sqrt()).collect();
+        let weights = tape.constant(x.shape().with(0, 1), weights)?;
+        tape.mul(x, weights)
+    }
+
+    #[test]
+    fn the_mean_over_the_elements_is_the_average_over_the_group() {
+        let shape = Shape::new(1, 1, 5, 5);
+        let image: Vec<f64> = (0..25).map(|i| f64::from(i * i % 7) - 3.0).collect();
+        let mut tape = Tape::new();
+        let x = tape.input("x", shape);
+        let [to, back] = ["to", "back"].map(|name| tape.input(name, Maps::shape(1)));
+        let whole = reynolds(&mut tape, Group::cyclic(4), x, uneven).expect("on the grid");
+        let one = random_element(&mut tape, [to, back], x, uneven).expect("fits");
+        let mut mean = vec![0.0; 25];
+        let mut expected = Vec::new();
+        for turn in 0..4 {
+            let map = Affine::rotation(FRAC_PI_2 * f64::from(turn));
+            let maps = |map: Affine| -> Vec<f64> {
+                let maps = Maps::of(&[map]).expect("invertible");
+                maps.iter().map(|&v| f64::from(v)).collect()
+            };
+            let mut feeds: Feeds = [
+                ("x".to_string(), image.clone()),
+                ("to".to_string(), maps(map)),
+                ("back".to_string(), maps(map.inverse().expect("invertible"))),
+            ]
+            .into();
+            let values = evaluate(&tape, &mut feeds, &[whole, one]).expect("evaluates");
+            expected.clone_from(&values[0]);
+            mean.iter_mut()
+                .zip(&values[1])
+                .for_each(|(m, v)| *m += v / 4.0);
+        }
+        for (m, e) in mean.iter().zip(&expected) {
+            assert!((m - e).abs() < 1e-5, "{m} {e}");
+        }
+    }
+}
