@@ -196,6 +196,29 @@ fn a_checkpoint_with_statistics_goes_on_bit_for_bit() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn recomputation_updates_running_statistics_once() -> Result<()> {
+    let (gpu, operator) = (gpu(), operator());
+    let (_, config, rate) = networks().swap_remove(3);
+    let after = |recompute: bool| -> Result<Vec<f32>> {
+        let spec = ModelSpec::new(&config.clone().with_recompute(recompute), &operator, 0.3);
+        let recipe = recipe(rate);
+        let mut trainer = Trainer::new(&gpu, &spec, &operator, &recipe, data(&operator)?, None)?;
+        for _ in 0..3 {
+            trainer.step()?;
+        }
+        trainer.parameters()
+    };
+    let (kept, again) = (after(false)?, after(true)?);
+    for (i, (a, b)) in kept.iter().zip(&again).enumerate() {
+        assert!(
+            (a - b).abs() <= 1e-4 * (1.0 + a.abs()),
+            "value {i}: {a} and {b}"
+        );
+    }
+    Ok(())
+}
+
 /// The network on an image, by the tape's definition in f64.
 fn improved(model: &ModelConfig, image: &[f64], size: usize) -> Result<Vec<f64>> {
     use equilens::models::{DenoisingCnn, UNet};

@@ -177,3 +177,64 @@ impl FieldDropout {
         per_field::scaled(tape, &self.fields, x, factor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::{Group, Irrep, Representation};
+    use crate::tape::reference::{Feeds, evaluate};
+
+    /// Two scalars, then a vector.
+    fn fields() -> FieldType {
+        let c4 = Group::cyclic(4);
+        let vector = Representation::Irrep(Irrep::new(c4, 1, false).expect("of C4"));
+        let blocks = vec![(Representation::Trivial, 2), (vector, 1)];
+        FieldType::mixed(c4, blocks).expect("of C4")
+    }
+
+    fn run(tape: &Tape, feeds: &[(&str, &[f64])], output: Var) -> Vec<f64> {
+        let feeds = feeds.iter().map(|(name, v)| (name.to_string(), v.to_vec()));
+        let mut feeds: Feeds = feeds.collect();
+        evaluate(tape, &mut feeds, &[output])
+            .expect("evaluates")
+            .concat()
+    }
+
+    fn close(found: &[f64], expected: &[f64]) {
+        for (f, e) in found.iter().zip(expected) {
+            assert!((f - e).abs() < 1e-12, "{found:?} instead of {expected:?}");
+        }
+        assert_eq!(found.len(), expected.len());
+    }
+
+    #[test]
+    fn each_field_has_its_own_threshold() {
+        let mut parameters = Parameters::new();
+        let layer = NormNonlinearity::new(&mut parameters, "layer", &fields());
+        let mut tape = Tape::new();
+        let (_, bound) = parameters.bind(&mut tape).expect("binds");
+        let x = tape.input("x", Shape::new(1, 4, 1, 1));
+        let y = layer.forward(&mut tape, &bound, x).expect("fits");
+        let mut thresholds = vec![0.0; parameters.values()];
+        thresholds[..3].copy_from_slice(&[0.25, 1.0, 2.0]);
+        let x = [-0.5, 0.75, 3.0, -4.0];
+        let y = run(&tape, &[("x", &x), (Parameters::STATE, &thresholds)], y);
+        // |(3, -4)| = 5 becomes 3; the second scalar lies below its threshold.
+        close(&y, &[-0.25, 0.0, 1.8, -2.4]);
+    }
+
+    #[test]
+    fn each_field_has_its_own_gate() {
+        let layer = Gated::new(&fields());
+        let mut tape = Tape::new();
+        let x = tape.input("x", Shape::new(1, 7, 1, 1));
+        let y = layer.forward(&mut tape, x).expect("fits");
+        let ln = |v: f64| v.ln();
+        // Gates of 1/4, 3/4 and 1/2, and one so far below zero that its exponential overflows.
+        let x = [-ln(3.0), ln(3.0), 0.0, 2.0, 2.0, 2.0, -6.0];
+        close(&run(&tape, &[("x", &x)], y), &[0.5, 1.5, 1.0, -3.0]);
+        let closed = [-1e4, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0];
+        let y = run(&tape, &[("x", &closed)], y);
+        assert!(y[0].abs() < 1e-30, "{y:?}");
+    }
+}
