@@ -3,7 +3,7 @@
 use super::fields::FieldsConfig;
 use super::stage::{Stage, StageConfig};
 use super::unet::{check_freezable, check_slope, nonlinearity};
-use super::{Network, check_values};
+use super::{Network, check_values, frozen_values};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group};
 use crate::nn::{
@@ -179,12 +179,12 @@ impl Network for DenoisingCnn {
         self.improve(tape, bound, x)
     }
 
-    fn deployed(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
-        let group = self.config.group;
-        match (group.is_trivial() || group.on_grid(), self.freeze(values)) {
-            (false, Ok(frozen)) => Ok(frozen),
-            _ => Ok((Arc::new(self.clone()), values.to_vec())),
-        }
+    fn group(&self) -> Group {
+        self.config.group
+    }
+
+    fn share(&self) -> Arc<dyn Network> {
+        Arc::new(self.clone())
     }
 
     fn freeze(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
@@ -200,11 +200,8 @@ impl Network for DenoisingCnn {
             ..self.config.clone()
         };
         let frozen = DenoisingCnn::new(&config, self.channels)?;
-        let mut frozen_values = vec![0.0; frozen.parameters.values()];
-        for (from, to) in self.convolutions().zip(frozen.convolutions()) {
-            let layer = from.freeze(&self.parameters, values);
-            to.thaw(&frozen.parameters, &mut frozen_values, layer);
-        }
-        Ok((Arc::new(frozen), frozen_values))
+        let layers = self.convolutions().zip(frozen.convolutions());
+        let values = frozen_values(layers, [&self.parameters, &frozen.parameters], values);
+        Ok((Arc::new(frozen), values))
     }
 }

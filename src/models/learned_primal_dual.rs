@@ -2,7 +2,7 @@
 
 use super::stage::{Stage, StageConfig};
 use super::unet::check_slope;
-use super::{Network, NonlinearityKind, OperatorFacts, check_values};
+use super::{Network, NonlinearityKind, OperatorFacts, check_values, frozen_values};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group};
 use crate::nn::{
@@ -321,12 +321,12 @@ impl Network for LearnedPrimalDual {
         tape.slice(f, 1, 0, channels)
     }
 
-    fn deployed(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
-        let group = self.config.group;
-        match (group.is_trivial() || group.on_grid(), self.freeze(values)) {
-            (false, Ok(frozen)) => Ok(frozen),
-            _ => Ok((Arc::new(self.clone()), values.to_vec())),
-        }
+    fn group(&self) -> Group {
+        self.config.group
+    }
+
+    fn share(&self) -> Arc<dyn Network> {
+        Arc::new(self.clone())
     }
 
     fn freeze(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
@@ -339,12 +339,9 @@ impl Network for LearnedPrimalDual {
         };
         let mut frozen = LearnedPrimalDual::new(&config, &self.operator)?;
         frozen.scale = self.scale;
-        let mut frozen_values = vec![0.0; frozen.parameters.values()];
-        for (from, to) in layers.into_iter().zip(frozen.layers()?) {
-            let layer = from.freeze(&self.parameters, values);
-            to.thaw(&frozen.parameters, &mut frozen_values, layer);
-        }
-        Ok((Arc::new(frozen), frozen_values))
+        let layers = layers.into_iter().zip(frozen.layers()?);
+        let values = frozen_values(layers, [&self.parameters, &frozen.parameters], values);
+        Ok((Arc::new(frozen), values))
     }
 }
 

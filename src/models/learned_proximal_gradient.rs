@@ -1,6 +1,6 @@
 //! Learned proximal gradient descent (Celledoni et al. 2021, Algorithm 2 and eq. 11).
 
-use super::{Network, check_values};
+use super::{Network, check_values, frozen_values};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group};
 use crate::nn::{
@@ -235,11 +235,12 @@ impl Network for LearnedProximalGradient {
         Ok(u)
     }
 
-    fn deployed(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
-        match !self.config.group.is_trivial() && self.config.group.on_grid() {
-            true => Ok((Arc::new(self.clone()), values.to_vec())),
-            false => self.freeze(values),
-        }
+    fn group(&self) -> Group {
+        self.config.group
+    }
+
+    fn share(&self) -> Arc<dyn Network> {
+        Arc::new(self.clone())
     }
 
     fn freeze(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
@@ -252,12 +253,11 @@ impl Network for LearnedProximalGradient {
         // The norm enters through the scale alone, which is copied.
         let mut frozen = LearnedProximalGradient::new(&config, self.channels, 1.0)?;
         frozen.scale = self.scale;
-        let mut frozen_values = vec![0.0; frozen.parameters.values()];
+        let layers = self.blocks.iter().zip(&frozen.blocks);
+        let layers = layers.flat_map(|(from, to)| from.layers().into_iter().zip(to.layers()));
+        let parameters = [&self.parameters, &frozen.parameters];
+        let mut frozen_values = frozen_values(layers, parameters, values);
         for (from, to) in self.blocks.iter().zip(&frozen.blocks) {
-            for (layer, target) in from.layers().into_iter().zip(to.layers()) {
-                let layer = layer.freeze(&self.parameters, values);
-                target.thaw(&frozen.parameters, &mut frozen_values, layer);
-            }
             if let (Some(from), Some(to)) = (from.scale, to.scale) {
                 frozen_values[frozen.parameters.range(to)]
                     .copy_from_slice(&values[self.parameters.range(from)]);

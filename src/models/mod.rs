@@ -18,7 +18,8 @@ pub use learned_proximal_gradient::{
 pub use unet::{Sampling, UNet, UNetConfig};
 
 use crate::error::{Error, Result};
-use crate::nn::{Bound, Parameters};
+use crate::group::Group;
+use crate::nn::{Bound, GroupConvolution, Parameters};
 use crate::operators::LinearOperator;
 use crate::tape::{Tape, Var};
 use std::fmt::Debug;
@@ -43,13 +44,26 @@ pub trait Network: Debug + Send + Sync {
         y: Var,
     ) -> Result<Var>;
 
+    /// The symmetry group of its layers.
+    fn group(&self) -> Group;
+
+    /// Another handle on the same network.
+    fn share(&self) -> Arc<dyn Network>;
+
     /// The network and [values](Parameters::values) with which it reconstructs the fastest: as
     /// they are where the layers are symmetric convolutions, which cost less than ordinary ones,
     /// else frozen where that is possible.
     ///
     /// # Errors
     /// [`Error::Shape`] if `values` are not this network's.
-    fn deployed(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)>;
+    fn deployed(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
+        check_values(self.parameters(), values)?;
+        let symmetric = self.group().on_grid() && !self.group().is_trivial();
+        if !symmetric && let Ok(frozen) = self.freeze(values) {
+            return Ok(frozen);
+        }
+        Ok((self.share(), values.to_vec()))
+    }
 
     /// The same network with ordinary convolutions (group C1) and the same output, and its values:
     /// for runtimes that know plain convolutions only.
@@ -58,6 +72,20 @@ pub trait Network: Debug + Send + Sync {
     /// [`Error::Config`] if it has layers that ordinary ones cannot express;
     /// [`Error::Shape`] if `values` are not this network's.
     fn freeze(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)>;
+}
+
+/// The values of a network of ordinary convolutions whose layers, parameters `to`, are those of
+/// another, parameters `from`, with these `values`, frozen.
+fn frozen_values<'a>(
+    layers: impl Iterator<Item = (&'a GroupConvolution, &'a GroupConvolution)>,
+    [from, to]: [&Parameters; 2],
+    values: &[f32],
+) -> Vec<f32> {
+    let mut frozen = vec![0.0; to.values()];
+    for (layer, target) in layers {
+        target.thaw(to, &mut frozen, layer.freeze(from, values));
+    }
+    frozen
 }
 
 /// What a network must know of the operator that it is made for.

@@ -24,8 +24,9 @@ pub fn halved(tape: &mut Tape, x: Var) -> Result<Var> {
     tape.reshape(half, Shape::new(n, c, rows, columns))
 }
 
-/// Records `x`, of half the extents rounded up, at `[H, W]`: along an even extent every pixel
-/// twice, along an odd one with the mean of two neighbours between them. It commutes with every
+/// Records `x`, of half the extents rounded up, at `[H, W]`, interpolated linearly: along an even
+/// extent at a quarter pixel to both sides of each pixel (the border's pixel counting for what is
+/// outside), along an odd one at each pixel and halfway to the next. It commutes with every
 /// symmetry of the grid.
 ///
 /// # Errors
@@ -70,12 +71,23 @@ fn half_line(tape: &mut Tape, x: Var) -> Result<Var> {
 /// Axis 1 of `x`, `A ceil(L/2) 1 B`, at length `l`.
 fn double_line(tape: &mut Tape, x: Var, l: usize) -> Result<Var> {
     let Shape([a, half, _, b]) = x.shape();
-    if l.is_multiple_of(2) {
-        let twice = tape.broadcast(x, Shape::new(a, half, 2, b))?;
-        return tape.reshape(twice, Shape::new(a, l, 1, b));
+    if half == 1 {
+        let same = tape.broadcast(x, Shape::new(a, 1, l, b))?;
+        return tape.reshape(same, Shape::new(a, l, 1, b));
     }
-    if l == 1 {
-        return Ok(x);
+    if l.is_multiple_of(2) {
+        let (first, last) = (tape.slice(x, 1, 0, 1)?, tape.slice(x, 1, half - 1, 1)?);
+        let (but_last, but_first) = (
+            tape.slice(x, 1, 0, half - 1)?,
+            tape.slice(x, 1, 1, half - 1)?,
+        );
+        let before = tape.concat(&[first, but_last], 1)?;
+        let after = tape.concat(&[but_first, last], 1)?;
+        let neighbours = tape.concat(&[before, after], 2)?;
+        let own = tape.scale(x, 0.75);
+        let quarter = tape.scale(neighbours, 0.25);
+        let both = tape.add(own, quarter)?;
+        return tape.reshape(both, Shape::new(a, l, 1, b));
     }
     let left = tape.slice(x, 1, 0, half - 1)?;
     let right = tape.slice(x, 1, 1, half - 1)?;
@@ -200,4 +212,63 @@ fn sum_of(tape: &mut Tape, parts: &[Var]) -> Result<Var> {
         sum = tape.add(sum, part)?;
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tape::reference::{Feeds, evaluate};
+
+    fn run(
+        [h, w]: [usize; 2],
+        x: &[f64],
+        body: impl Fn(&mut Tape, Var) -> Result<Var>,
+    ) -> Vec<f64> {
+        let mut tape = Tape::new();
+        let input = tape.input("x", Shape::new(1, 1, h, w));
+        let y = body(&mut tape, input).expect("fits");
+        let mut feeds: Feeds = [("x".to_string(), x.to_vec())].into();
+        evaluate(&tape, &mut feeds, &[y])
+            .expect("evaluates")
+            .concat()
+    }
+
+    #[test]
+    fn halves_and_doubles_are_the_stated_means() {
+        let half = |x: &[f64]| run([1, x.len()], x, halved);
+        assert_eq!(half(&[1.0, 3.0, 5.0, 9.0]), [2.0, 7.0]);
+        assert_eq!(half(&[4.0, 8.0, 0.0, 4.0, 8.0]), [5.0, 3.0, 7.0]);
+        let double = |x: &[f64], to: usize| run([1, x.len()], x, |t, x| doubled(t, x, [1, to]));
+        assert_eq!(double(&[4.0, 8.0], 4), [4.0, 5.0, 7.0, 8.0]);
+        assert_eq!(double(&[4.0, 8.0, 0.0], 5), [4.0, 6.0, 8.0, 4.0, 0.0]);
+        assert_eq!(double(&[3.0], 2), [3.0, 3.0]);
+        // Columns as rows.
+        assert_eq!(run([4, 1], &[1.0, 3.0, 5.0, 9.0], halved), [2.0, 7.0]);
+    }
+
+    #[test]
+    fn a_linear_ramp_is_doubled_to_a_linear_ramp() {
+        let x: Vec<f64> = (0..6).map(f64::from).collect();
+        let y = run([6, 1], &x, |t, x| doubled(t, x, [12, 1]));
+        let steps: Vec<f64> = y.windows(2).skip(1).take(9).map(|p| p[1] - p[0]).collect();
+        assert_eq!(steps, [0.5; 9]);
+    }
+
+    #[test]
+    fn the_phase_of_largest_norm_is_taken_and_put_back() {
+        // The odd rows and even columns hold the largest numbers.
+        let x = [1.0, 0.0, 1.0, 0.0, 5.0, 1.0, 6.0, 1.0];
+        let y = run([2, 4], &x, |t, x| {
+            let (half, phases) = polyphase_down(t, x)?;
+            polyphase_up(t, half, &phases)
+        });
+        assert_eq!(y, [0.0, 0.0, 0.0, 0.0, 5.0, 0.0, 6.0, 0.0]);
+        let half = run([2, 4], &x, |t, x| Ok(polyphase_down(t, x)?.0));
+        assert_eq!(half, [5.0, 6.0]);
+        // Equal phases are averaged.
+        assert_eq!(
+            run([2, 2], &[2.0; 4], |t, x| Ok(polyphase_down(t, x)?.0)),
+            [2.0]
+        );
+    }
 }

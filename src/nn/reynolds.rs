@@ -77,7 +77,7 @@ mod tests {
         let [to, back] = ["to", "back"].map(|name| tape.input(name, Maps::shape(1)));
         let whole = reynolds(&mut tape, Group::cyclic(4), x, uneven).expect("on the grid");
         let one = random_element(&mut tape, [to, back], x, uneven).expect("fits");
-        let mut mean = vec![0.0; 25];
+        let mut mean = [0.0; 25];
         let mut expected = Vec::new();
         for turn in 0..4 {
             let map = Affine::rotation(FRAC_PI_2 * f64::from(turn));

@@ -299,7 +299,7 @@ impl Trainer {
         (self.validation.as_ref()).map_or(0, |(_, forward)| forward.bytes())
     }
 
-    /// The network's [values](Parameters::values); blocks.
+    /// The network's [values](crate::nn::Parameters::values); blocks.
     ///
     /// # Errors
     /// [`Error::Device`].
