@@ -1,8 +1,7 @@
 //! DnCNN (Zhang et al. 2017), ordinary and equivariant, with and without biases.
 
 use super::fields::FieldsConfig;
-use super::stage::{Stage, StageConfig};
-use super::unet::{check_freezable, check_slope, nonlinearity};
+use super::stage::{Stage, StageConfig, check_slope};
 use super::{Network, check_values, frozen_values};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group};
@@ -108,7 +107,7 @@ impl DenoisingCnn {
                 basis: config.basis,
                 bias: config.bias,
                 normalisation,
-                nonlinearity: nonlinearity(config.group, &config.fields),
+                nonlinearity: config.fields.nonlinearity_of(config.group),
                 slope: config.slope,
                 dropout: config.dropout,
             };
@@ -189,11 +188,7 @@ impl Network for DenoisingCnn {
 
     fn freeze(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
         check_values(&self.parameters, values)?;
-        check_freezable(
-            self.config.group,
-            self.config.normalisation,
-            &self.config.fields,
-        )?;
+        (self.config.fields).check_freezable(self.config.group, self.config.normalisation)?;
         let config = DenoisingCnnConfig {
             group: Group::TRIVIAL,
             basis: BasisKind::Complete,

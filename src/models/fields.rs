@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group, Representation};
+use crate::nn::NormalisationKind;
 use serde::{Deserialize, Serialize};
 
 /// The nonlinearity of a network's layers.
@@ -70,5 +71,29 @@ impl FieldsConfig {
             )));
         }
         Ok(fields)
+    }
+
+    /// The nonlinearity; without a group there are channels only, and it is pointwise.
+    pub(super) fn nonlinearity_of(&self, group: Group) -> NonlinearityKind {
+        match group.is_trivial() {
+            true => NonlinearityKind::Pointwise,
+            false => self.nonlinearity,
+        }
+    }
+
+    /// Verifies that ordinary convolutions and pointwise nonlinearities can express a network of
+    /// these fields.
+    pub(super) fn check_freezable(
+        &self,
+        group: Group,
+        normalisation: NormalisationKind,
+    ) -> Result<()> {
+        let pointwise = self.nonlinearity_of(group) == NonlinearityKind::Pointwise;
+        if group.is_trivial() || (normalisation == NormalisationKind::None && pointwise) {
+            return Ok(());
+        }
+        Err(Error::Config(
+            "the network cannot be frozen to ordinary convolutions: its normalisation or nonlinearity acts on whole fields; use [model] normalisation = \"none\" and a pointwise nonlinearity".into(),
+        ))
     }
 }

@@ -1,8 +1,7 @@
 //! Learned primal-dual (Adler and Öktem 2018), ordinary and equivariant in both domains.
 
-use super::stage::{Stage, StageConfig};
-use super::unet::check_slope;
-use super::{Network, NonlinearityKind, OperatorFacts, check_values, frozen_values};
+use super::stage::{Stage, StageConfig, check_slope};
+use super::{Network, NonlinearityKind, OperatorFacts, check_norm, check_values, frozen_values};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group};
 use crate::nn::{
@@ -128,19 +127,13 @@ impl LearnedPrimalDual {
             return bad(format!("width = {}: at most 1024", config.width));
         }
         check_slope(config.slope)?;
-        let scale = (1.0 / operator.checked_norm()?) as f32;
+        check_norm(operator.norm)?;
+        let scale = (1.0 / operator.norm) as f32;
         let mut parameters = Parameters::new();
         let iterations = (0..config.iterations).map(|i| {
-            let of = |count: usize, channels: usize| count * channels;
-            let measurement = operator.measurement_channels;
-            let dual = [
-                of(config.dual + 2, measurement),
-                of(config.dual, measurement),
-            ];
-            let primal = [
-                of(config.primal + 1, operator.channels),
-                of(config.primal, operator.channels),
-            ];
+            let (measured, channels) = (operator.measurement_channels, operator.channels);
+            let dual = [config.dual + 2, config.dual].map(|n| n * measured);
+            let primal = [config.primal + 1, config.primal].map(|n| n * channels);
             Ok([
                 dual_update(
                     &mut parameters,

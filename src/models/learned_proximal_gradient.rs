@@ -1,6 +1,7 @@
 //! Learned proximal gradient descent (Celledoni et al. 2021, Algorithm 2 and eq. 11).
 
-use super::{Network, check_values, frozen_values};
+use super::stage::check_slope;
+use super::{Network, check_norm, check_values, frozen_values};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group};
 use crate::nn::{
@@ -137,14 +138,8 @@ impl LearnedProximalGradient {
                 config.memory, config.width
             ));
         }
-        if !(config.slope > 0.0 && config.slope < 1.0) {
-            return bad(format!("slope = {}: above 0 and below 1", config.slope));
-        }
-        if !(operator_norm.is_finite() && operator_norm > 0.0) {
-            return Err(Error::NotFinite(format!(
-                "the operator's norm is {operator_norm}: the measurements would not depend on the image"
-            )));
-        }
+        check_slope(config.slope)?;
+        check_norm(operator_norm)?;
         let scale = match config.gradient_scale {
             GradientScale::None => 1.0,
             GradientScale::Norm | GradientScale::Learned => {

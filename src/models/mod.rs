@@ -112,25 +112,21 @@ impl OperatorFacts {
         }
     }
 
-    /// The norm.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`] if it is not a positive number.
-    pub fn checked_norm(&self) -> Result<f64> {
-        match self.norm.is_finite() && self.norm > 0.0 {
-            true => Ok(self.norm),
-            false => Err(Error::NotFinite(format!(
-                "the operator's norm is {}: the measurements would not depend on the image",
-                self.norm
-            ))),
-        }
-    }
-
     fn views(&self) -> &'static str {
         match self.closed_views {
             true => "views equally spaced on half a turn",
             false => "measurements without that symmetry",
         }
+    }
+}
+
+/// Verifies that an operator's norm is a positive number.
+fn check_norm(norm: f64) -> Result<()> {
+    match norm.is_finite() && norm > 0.0 {
+        true => Ok(()),
+        false => Err(Error::NotFinite(format!(
+            "the operator's norm is {norm}: the measurements would not depend on the image"
+        ))),
     }
 }
 

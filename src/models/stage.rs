@@ -1,7 +1,7 @@
 //! Convolution, normalisation, nonlinearity, dropout: the unit that networks repeat.
 
 use super::fields::NonlinearityKind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::FieldType;
 use crate::nn::{
     BasisKind, Bound, ConvolutionConfig, FieldDropout, Gated, GroupConvolution, NormNonlinearity,
@@ -12,6 +12,16 @@ use crate::tape::{Tape, Var};
 
 /// The seed of dropped fields; the draws differ with the training step.
 const DROPOUT_SEED: u64 = 0x5eed;
+
+/// Verifies the slope of a leaky ReLU.
+pub(super) fn check_slope(slope: f32) -> Result<()> {
+    match slope > 0.0 && slope < 1.0 {
+        true => Ok(()),
+        false => Err(Error::Config(format!(
+            "[model] slope = {slope}: above 0 and below 1"
+        ))),
+    }
+}
 
 /// What the stages of one network have in common.
 #[derive(Clone, Debug)]
@@ -107,7 +117,7 @@ impl Stage {
     /// Records it on `x`, `N C H W`.
     ///
     /// # Errors
-    /// [`crate::error::Error::Shape`] if the channels do not fit.
+    /// [`Error::Shape`] if the channels do not fit.
     pub fn forward(&self, tape: &mut Tape, bound: &Bound, x: Var) -> Result<Var> {
         let mut y = self.convolution.forward(tape, bound, x)?;
         if let Some(normalisation) = &self.normalisation {

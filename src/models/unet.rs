@@ -1,8 +1,8 @@
 //! U-Net (Ronneberger, Fischer and Brox 2015), ordinary and equivariant, as an improvement of the
 //! pseudo-inverse (Jin et al. 2017; Chen et al. 2023, section V).
 
-use super::fields::{FieldsConfig, NonlinearityKind};
-use super::stage::{Stage, StageConfig};
+use super::fields::FieldsConfig;
+use super::stage::{Stage, StageConfig, check_slope};
 use super::{Network, check_values, frozen_values};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group};
@@ -110,12 +110,11 @@ impl UNet {
         if !(1..=8).contains(&config.levels) {
             return bad(format!("levels = {}: between 1 and 8", config.levels));
         }
-        if config.width << config.levels > 4096 {
+        let most = 4096 >> config.levels;
+        if config.width > most {
             return bad(format!(
-                "width = {}: with {} levels at most {}",
-                config.width,
-                config.levels,
-                4096 >> config.levels
+                "width = {}: with {} levels at most {most}",
+                config.width, config.levels
             ));
         }
         check_slope(config.slope)?;
@@ -125,7 +124,7 @@ impl UNet {
             basis: config.basis,
             bias: config.bias,
             normalisation: config.normalisation,
-            nonlinearity: nonlinearity(config.group, &config.fields),
+            nonlinearity: config.fields.nonlinearity_of(config.group),
             slope: config.slope,
             dropout: config.dropout,
         };
@@ -265,11 +264,7 @@ impl Network for UNet {
 
     fn freeze(&self, values: &[f32]) -> Result<(Arc<dyn Network>, Vec<f32>)> {
         check_values(&self.parameters, values)?;
-        check_freezable(
-            self.config.group,
-            self.config.normalisation,
-            &self.config.fields,
-        )?;
+        (self.config.fields).check_freezable(self.config.group, self.config.normalisation)?;
         let config = UNetConfig {
             group: Group::TRIVIAL,
             basis: BasisKind::Complete,
@@ -282,35 +277,30 @@ impl Network for UNet {
     }
 }
 
-/// The nonlinearity; without a group there are channels only, and it is pointwise.
-pub(super) fn nonlinearity(group: Group, fields: &FieldsConfig) -> NonlinearityKind {
-    match group.is_trivial() {
-        true => NonlinearityKind::Pointwise,
-        false => fields.nonlinearity,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Verifies the slope of a leaky ReLU.
-pub(super) fn check_slope(slope: f32) -> Result<()> {
-    match slope > 0.0 && slope < 1.0 {
-        true => Ok(()),
-        false => Err(Error::Config(format!(
-            "[model] slope = {slope}: above 0 and below 1"
-        ))),
+    #[test]
+    fn settings_out_of_range_are_errors_that_name_their_key() {
+        let refused = |change: fn(&mut UNetConfig), key: &str| {
+            let mut config = UNetConfig::default();
+            change(&mut config);
+            let error = UNet::new(&config, 1)
+                .map(|_| ())
+                .expect_err(key)
+                .to_string();
+            assert!(error.contains(key), "{key}: {error}");
+        };
+        refused(|c| c.levels = 0, "levels = 0");
+        refused(|c| c.levels = 9, "levels = 9");
+        refused(|c| c.width = 6, "width = 6");
+        // Twice this for each level would overflow to zero.
+        refused(|c| c.width = 1 << (usize::BITS - 1), "at most 512");
+        refused(|c| c.slope = 1.0, "slope = 1");
+        refused(|c| c.slope = f32::NAN, "slope = NaN");
+        refused(|c| c.dropout = 1.0, "dropout = 1");
+        refused(|c| c.group = Group::SO2, "SO2");
+        refused(|c| c.fields.representation = "irrep(1)".into(), "pointwise");
     }
-}
-
-/// Verifies that ordinary convolutions and pointwise nonlinearities can express a network.
-pub(super) fn check_freezable(
-    group: Group,
-    normalisation: NormalisationKind,
-    fields: &FieldsConfig,
-) -> Result<()> {
-    let pointwise = nonlinearity(group, fields) == NonlinearityKind::Pointwise;
-    if group.is_trivial() || (normalisation == NormalisationKind::None && pointwise) {
-        return Ok(());
-    }
-    Err(Error::Config(
-        "the network cannot be frozen to ordinary convolutions: its normalisation or nonlinearity acts on whole fields; use [model] normalisation = \"none\" and a pointwise nonlinearity".into(),
-    ))
 }

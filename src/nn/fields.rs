@@ -1,6 +1,6 @@
 //! Seeing the fields in the channels of a feature map.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::{FieldType, Representation};
 use crate::shape::Shape;
 use crate::tape::{Tape, Var};
@@ -32,7 +32,7 @@ impl Block {
 /// Records `body` on the channels of each block of `fields` and joins the results' channels.
 ///
 /// # Errors
-/// Those of `body`; [`crate::error::Error::Shape`] if the channels do not fit.
+/// Those of `body`; [`Error::Shape`] if the channels do not fit.
 pub(super) fn each_block(
     tape: &mut Tape,
     fields: &FieldType,
@@ -55,46 +55,40 @@ pub(super) fn each_block(
     tape.concat(&parts, 1)
 }
 
-/// What is done to every field by itself.
-pub(super) mod per_field {
-    use super::*;
-    use crate::error::Error;
-
-    /// Verifies that a feature map of shape `x` has the channels of `fields`.
-    pub fn check(op: &'static str, fields: &FieldType, x: Shape) -> Result<()> {
-        match x.c() == fields.channels() && x.c() > 0 {
-            true => Ok(()),
-            false => Err(Error::shape(
-                op,
-                format!(
-                    "{x} where the fields {fields} have {} channels",
-                    fields.channels()
-                ),
-            )),
-        }
+/// Verifies that a feature map of shape `x` has the channels of `fields`.
+pub(super) fn check_channels(op: &'static str, fields: &FieldType, x: Shape) -> Result<()> {
+    match x.c() == fields.channels() && x.c() > 0 {
+        true => Ok(()),
+        false => Err(Error::shape(
+            op,
+            format!(
+                "{x} where the fields {fields} have {} channels",
+                fields.channels()
+            ),
+        )),
     }
+}
 
-    /// `x`, `N C H W`, with each field multiplied by its own number: `factor` has as many channels
-    /// as there are fields, and broadcasts in the other axes.
-    pub fn scaled(tape: &mut Tape, fields: &FieldType, x: Var, factor: Var) -> Result<Var> {
-        if fields
-            .blocks()
-            .iter()
-            .all(|(r, _)| r.size(fields.group()) == 1)
-        {
-            return tape.mul(x, factor);
-        }
-        let [n, _, h, w] = x.shape().0;
-        let factor = tape.broadcast(factor, factor.shape().with(0, n).with(1, fields.fields()))?;
-        let mut first = 0;
-        each_block(tape, fields, x, |tape, block, part| {
-            let own = tape.slice(factor, 1, first, block.fields)?;
-            first += block.fields;
-            let Shape([_, _, fh, fw]) = own.shape();
-            let own = tape.reshape(own, Shape::new(n * block.fields, 1, fh, fw))?;
-            let apart = block.apart(tape, part)?;
-            let product = tape.mul(apart, own)?;
-            tape.reshape(product, Shape::new(n, block.fields * block.size, h, w))
-        })
+/// `x`, `N C H W`, with each field multiplied by its own number: `factor` has as many channels
+/// as there are fields, and broadcasts in the other axes.
+pub(super) fn scaled(tape: &mut Tape, fields: &FieldType, x: Var, factor: Var) -> Result<Var> {
+    if fields
+        .blocks()
+        .iter()
+        .all(|(r, _)| r.size(fields.group()) == 1)
+    {
+        return tape.mul(x, factor);
     }
+    let [n, _, h, w] = x.shape().0;
+    let factor = tape.broadcast(factor, factor.shape().with(0, n).with(1, fields.fields()))?;
+    let mut first = 0;
+    each_block(tape, fields, x, |tape, block, part| {
+        let own = tape.slice(factor, 1, first, block.fields)?;
+        first += block.fields;
+        let Shape([_, _, fh, fw]) = own.shape();
+        let own = tape.reshape(own, Shape::new(n * block.fields, 1, fh, fw))?;
+        let apart = block.apart(tape, part)?;
+        let product = tape.mul(apart, own)?;
+        tape.reshape(product, Shape::new(n, block.fields * block.size, h, w))
+    })
 }

@@ -1,6 +1,6 @@
 //! Nonlinear functions of fields that commute with the group.
 
-use super::fields::{each_block, per_field};
+use super::fields::{check_channels, each_block, scaled};
 use super::parameters::{Bound, Initial, ParameterId, Parameters};
 use crate::error::{Error, Result};
 use crate::group::FieldType;
@@ -23,7 +23,7 @@ pub fn pointwise(tape: &mut Tape, fields: &FieldType, x: Var, slope: f32) -> Res
             "a pointwise nonlinearity on the fields {fields} would break the symmetry, since the group mixes their channels: use trivial, regular or quotient fields, or a norm or gated nonlinearity"
         )));
     }
-    per_field::check("pointwise nonlinearity", fields, x.shape())?;
+    check_channels("pointwise nonlinearity", fields, x.shape())?;
     Ok(tape.leaky_relu(x, slope))
 }
 
@@ -35,7 +35,7 @@ pub fn pointwise(tape: &mut Tape, fields: &FieldType, x: Var, slope: f32) -> Res
 /// # Errors
 /// [`Error::Shape`] if the channels do not fit.
 pub fn norms(tape: &mut Tape, fields: &FieldType, x: Var) -> Result<Var> {
-    per_field::check("norm", fields, x.shape())?;
+    check_channels("norm", fields, x.shape())?;
     let square = tape.mul(x, x)?;
     let sums = each_block(tape, fields, square, |tape, block, part| {
         let whole = block.apart(tape, part)?;
@@ -77,7 +77,7 @@ impl NormNonlinearity {
         let excess = tape.sub(norms, bound.get(self.threshold))?;
         let kept = tape.unary(Unary::AtLeast(0.0), excess);
         let factor = tape.div(kept, norms)?;
-        per_field::scaled(tape, &self.fields, x, factor)
+        scaled(tape, &self.fields, x, factor)
     }
 }
 
@@ -111,11 +111,11 @@ impl Gated {
     /// [`Error::Shape`] if the channels do not fit.
     pub fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
         let (gates, channels) = (self.fields.fields(), self.fields.channels());
-        per_field::check("gated nonlinearity", &self.input()?, x.shape())?;
+        check_channels("gated nonlinearity", &self.input()?, x.shape())?;
         let gate = tape.slice(x, 1, 0, gates)?;
         let values = tape.slice(x, 1, gates, channels)?;
         let gate = sigmoid(tape, gate)?;
-        per_field::scaled(tape, &self.fields, values, gate)
+        scaled(tape, &self.fields, values, gate)
     }
 }
 
@@ -164,7 +164,7 @@ impl FieldDropout {
     /// # Errors
     /// [`Error::Shape`] if the channels do not fit.
     pub fn forward(&self, tape: &mut Tape, bound: &Bound, x: Var) -> Result<Var> {
-        per_field::check("dropout", &self.fields, x.shape())?;
+        check_channels("dropout", &self.fields, x.shape())?;
         let (Some(draw), true) = (bound.draw(), self.rate > 0.0) else {
             return Ok(x);
         };
@@ -174,7 +174,7 @@ impl FieldDropout {
         let rate = tape.scalar(self.rate);
         let kept = tape.binary(Binary::Greater, numbers, rate)?;
         let factor = tape.scale(kept, 1.0 / (1.0 - self.rate));
-        per_field::scaled(tape, &self.fields, x, factor)
+        scaled(tape, &self.fields, x, factor)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Normalisation that commutes with the group: one mean and one variance for each field.
 
 use super::bias::FieldBias;
-use super::fields::{Block, each_block, per_field};
+use super::fields::{Block, check_channels, each_block, scaled};
 use super::parameters::{Bound, Initial, ParameterId, Parameters, StatisticId};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Representation};
@@ -90,7 +90,7 @@ impl Normalisation {
     /// # Errors
     /// [`Error::Shape`] if the channels do not fit.
     pub fn forward(&self, tape: &mut Tape, bound: &Bound, x: Var) -> Result<Var> {
-        per_field::check("normalisation", &self.fields, x.shape())?;
+        check_channels("normalisation", &self.fields, x.shape())?;
         let [mean, variance] = match self.running {
             Some(running) if !bound.training() => running.map(|id| bound.statistic(id)),
             _ => self.moments(tape, x)?,
@@ -108,7 +108,7 @@ impl Normalisation {
         let above = tape.unary(crate::tape::Unary::Offset(EPSILON), variance);
         let deviation = tape.unary(crate::tape::Unary::Sqrt, above);
         let factor = tape.div(bound.get(self.factor), deviation)?;
-        let scaled = per_field::scaled(tape, &self.fields, centred, factor)?;
+        let scaled = scaled(tape, &self.fields, centred, factor)?;
         self.bias.add(tape, bound, scaled)
     }
 

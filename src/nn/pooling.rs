@@ -1,6 +1,6 @@
 //! Pooling over the channels of a field: to scalars that the group does not change.
 
-use super::fields::{each_block, per_field};
+use super::fields::{check_channels, each_block};
 use super::nonlinearity::norms;
 use crate::error::{Error, Result};
 use crate::group::FieldType;
@@ -37,7 +37,7 @@ impl GroupPooling {
                 "the maximum or mean over the channels of the fields {fields} changes with the group, which mixes them: pool trivial, regular or quotient fields, or take the norm"
             )));
         }
-        per_field::check("group pooling", fields, x.shape())?;
+        check_channels("group pooling", fields, x.shape())?;
         each_block(tape, fields, x, |tape, block, part| {
             let apart = block.apart(tape, part)?;
             let one = apart.shape().with(1, 1);
