@@ -108,7 +108,7 @@ impl Scan {
     fn describe(self) -> String {
         match self {
             Scan::Ct => format!("low-dose CT, {VIEWS} views, {PHOTONS} photons"),
-            Scan::Mri => format!("MRI, 65 of 320 lines of k-space, noise {SIGMA}"),
+            Scan::Mri => format!("MRI, a fifth of the lines of k-space, noise {SIGMA}"),
         }
     }
 

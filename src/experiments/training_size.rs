@@ -134,7 +134,7 @@ fn finish(
     let result = trials.results(
         "mri-training-size",
         format!(
-            "MRI, 65 of 320 lines of k-space, noise {SIGMA}, {size} x {size} pixels",
+            "MRI, a fifth of the lines of k-space, noise {SIGMA}, {size} x {size} pixels",
             size = settings.size
         ),
     );
