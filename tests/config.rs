@@ -2,7 +2,8 @@
 
 use equilens::config::parse_toml;
 use equilens::error::Error;
-use equilens::problems::{ImageSize, NoiseConfig, OperatorConfig, Problem, ProblemConfig};
+use equilens::operators::Noise;
+use equilens::problems::{ImageSize, OperatorConfig, Problem, ProblemConfig};
 
 fn parse(text: &str) -> Result<ProblemConfig, Error> {
     parse_toml("scans/p.toml", text)
@@ -49,7 +50,7 @@ fn the_documented_file_is_read() {
         "#,
     )
     .expect("valid");
-    let low_dose = NoiseConfig::LowDoseCt {
+    let low_dose = Noise::LowDoseCt {
         photons: 1e4,
         attenuation: 81.35858,
         eta: 1e-8,

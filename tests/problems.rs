@@ -2,8 +2,9 @@
 
 use equilens::error::Error;
 use equilens::gpu::{Gpu, Selection};
+use equilens::operators::Noise;
 use equilens::problems::RayTransformConfig;
-use equilens::problems::{ImageSize, NoiseConfig, OperatorConfig, Problem, ProblemConfig};
+use equilens::problems::{ImageSize, OperatorConfig, Problem, ProblemConfig};
 use equilens::reference::ray_transform;
 use equilens::shape::Shape;
 use equilens::tape::plan::Store;
@@ -20,7 +21,7 @@ fn ray(rows: usize, columns: usize, views: usize) -> RayTransformConfig {
     }
 }
 
-fn problem(operator: RayTransformConfig, noise: NoiseConfig) -> Problem {
+fn problem(operator: RayTransformConfig, noise: Noise) -> Problem {
     let operator = OperatorConfig::RayTransform(operator);
     let config = ProblemConfig {
         operator,
@@ -81,7 +82,7 @@ fn simulate(problem: &Problem, rows: usize, columns: usize, seed: u64) -> Vec<f3
 fn transmitted_counts_are_poisson() {
     let operator = ray(18, 27, 20);
     let (photons, mu) = (300.0, 20.0);
-    let noise = NoiseConfig::LowDoseCt {
+    let noise = Noise::LowDoseCt {
         photons,
         attenuation: mu,
         eta: 1e-8,
@@ -107,7 +108,7 @@ fn transmitted_counts_are_poisson() {
 #[test]
 fn rays_without_photons_are_floored() {
     // Opaque: exp(-1e4 * 0.3 * 0.36) = 0.
-    let noise = NoiseConfig::LowDoseCt {
+    let noise = Noise::LowDoseCt {
         photons: 1e4,
         attenuation: 1e4,
         eta: 1e-8,
@@ -131,9 +132,9 @@ fn gaussian_and_mixed_noise_have_their_moments() {
     let clean = clean(&operator, 1, &image(16, 16));
     let (gain, sigma) = (2e-3, 4e-3);
     for (noise, gain, sigma) in [
-        (NoiseConfig::Gaussian { sigma }, 0.0, sigma),
-        (NoiseConfig::Poisson { gain }, gain, 0.0),
-        (NoiseConfig::PoissonGaussian { gain, sigma }, gain, sigma),
+        (Noise::Gaussian { sigma }, 0.0, sigma),
+        (Noise::Poisson { gain }, gain, 0.0),
+        (Noise::PoissonGaussian { gain, sigma }, gain, sigma),
     ] {
         let y = simulate(&problem(operator.clone(), noise), 16, 16, 3);
         let mut residuals = Vec::new();
@@ -151,7 +152,7 @@ fn gaussian_and_mixed_noise_have_their_moments() {
 
 #[test]
 fn noise_depends_on_seed_and_image_number_alone() {
-    let problem = problem(ray(12, 12, 9), NoiseConfig::Gaussian { sigma: 1.0 });
+    let problem = problem(ray(12, 12, 9), Noise::Gaussian { sigma: 1.0 });
     let store = store();
     let one = image(12, 12);
     let m = problem.operator.range().elements();
@@ -173,7 +174,7 @@ fn noise_depends_on_seed_and_image_number_alone() {
 #[test]
 fn finer_images_are_projected_on_their_own_grid() {
     let operator = ray(10, 14, 11);
-    let problem = problem(operator.clone(), NoiseConfig::None {});
+    let problem = problem(operator.clone(), Noise::None {});
     let store = store();
     for k in [1, 2] {
         let (rows, columns) = (10 * k, 14 * k);
@@ -210,7 +211,7 @@ fn simulating_on_a_finer_grid_is_no_inverse_crime() {
             (20.5 - x.hypot(y)).clamp(0.0, 1.0)
         })
         .collect();
-    let problem = problem(operator.clone(), NoiseConfig::None {});
+    let problem = problem(operator.clone(), Noise::None {});
     let shape = Shape::new(1, 1, 64, 64);
     let y = problem
         .simulate(&store(), &disc, shape, 1)
@@ -226,7 +227,7 @@ fn simulating_on_a_finer_grid_is_no_inverse_crime() {
 
 #[test]
 fn wrong_images_are_named_with_both_sizes() {
-    let problem = problem(ray(10, 14, 5), NoiseConfig::Poisson { gain: 1e-3 });
+    let problem = problem(ray(10, 14, 5), Noise::Poisson { gain: 1e-3 });
     let store = store();
     let refuse = |values: usize, shape: Shape, parts: &[&str]| {
         let images = vec![0.5; values];

@@ -5,8 +5,9 @@ use crate::data::{Stream, npy};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
+use crate::operators::Noise;
 use crate::problems::{
-    FourierConfig, ImageSize, NoiseConfig, OperatorConfig, ProblemConfig, RayTransformConfig,
+    FourierConfig, ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig,
 };
 use crate::train::dataset::load_images;
 use num_complex::Complex32;
@@ -32,7 +33,7 @@ pub(super) fn ct(size: usize) -> ProblemConfig {
             views: Some(VIEWS),
             ..RayTransformConfig::default()
         }),
-        noise: NoiseConfig::LowDoseCt {
+        noise: Noise::LowDoseCt {
             photons: PHOTONS,
             attenuation: 81.35858,
             eta: 1e-8,
@@ -48,7 +49,7 @@ pub(super) fn mri(size: usize) -> ProblemConfig {
             image_size: ImageSize::Square(size),
             ..FourierConfig::default()
         }),
-        noise: NoiseConfig::Gaussian { sigma: SIGMA },
+        noise: Noise::Gaussian { sigma: SIGMA },
         phase: None,
     }
 }

@@ -237,6 +237,11 @@ impl LinearOperator for FourierSampling {
     }
 
     /// Zero filling: the adjoint, divided by `sum |S_c|^2` where that is not 1.
+    fn measured(&self) -> usize {
+        let entries = self.mask.iter().filter(|&&m| m != 0.0).count();
+        2 * self.coils * entries
+    }
+
     fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         let x = self.adjoint(tape, y)?;
         match &self.compensation {

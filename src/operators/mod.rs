@@ -6,10 +6,12 @@
 pub mod diagnostics;
 mod fbp;
 mod fourier_sampling;
+mod noise;
 mod ray_transform;
 
 pub use fbp::{Filter, fbp, filter_views, view_weights};
 pub use fourier_sampling::FourierSampling;
+pub use noise::Noise;
 pub use ray_transform::RayTransform;
 
 use crate::error::Result;
@@ -55,6 +57,12 @@ pub trait LinearOperator: Send + Sync {
     /// image by a multiple of the views' step shifts them.
     fn closed_views(&self) -> bool {
         false
+    }
+
+    /// The number of measured values in one measurement: all of the range unless the operator
+    /// leaves some of it zero. What is averaged over a measurement is averaged over these.
+    fn measured(&self) -> usize {
+        self.range().elements()
     }
 
     /// Records `y` with zeros where nothing is measured, so that a measurement's noise does not

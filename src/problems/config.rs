@@ -4,7 +4,7 @@ use super::fourier::FourierConfig;
 use crate::config::within;
 use crate::data::phase::SmoothPhase;
 use crate::error::{Error, Result};
-use crate::operators::{LinearOperator, RayTransform};
+use crate::operators::{LinearOperator, Noise, RayTransform};
 use crate::shape::ParallelBeam;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -20,7 +20,7 @@ pub struct ProblemConfig {
     pub operator: OperatorConfig,
     /// The noise; none unless given.
     #[serde(default)]
-    pub noise: NoiseConfig,
+    pub noise: Noise,
     /// A phase that the object of each complex image gets before it is measured; none unless
     /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,9 +38,7 @@ impl ProblemConfig {
         match (&operator, &self.noise) {
             (
                 OperatorConfig::Fourier(_),
-                NoiseConfig::Poisson { .. }
-                | NoiseConfig::PoissonGaussian { .. }
-                | NoiseConfig::LowDoseCt { .. },
+                Noise::Poisson { .. } | Noise::PoissonGaussian { .. } | Noise::LowDoseCt { .. },
             ) => {
                 return Err(Error::Config(
                     "noise.kind: k-space is not counted, so its noise is `gaussian` or `none`"
@@ -267,94 +265,5 @@ impl RayTransformConfig {
             detector_width: Some(beam.bin_width),
             ..self.clone()
         })
-    }
-}
-
-/// Noise by its `kind`.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum NoiseConfig {
-    /// `y = A u`.
-    None {},
-    /// `y = A u + sigma N(0, 1)`.
-    Gaussian {
-        /// Standard deviation, in the unit of the measurement.
-        sigma: f64,
-    },
-    /// `y = gain Pois(A u / gain)`; `A u` must not be negative.
-    Poisson {
-        /// The unit of the measurement that one count stands for.
-        #[serde(default = "one")]
-        gain: f64,
-    },
-    /// `y = gain Pois(A u / gain) + sigma N(0, 1)`; `A u` must not be negative.
-    PoissonGaussian {
-        /// The unit of the measurement that one count stands for.
-        #[serde(default = "one")]
-        gain: f64,
-        /// Standard deviation, in the unit of the measurement.
-        sigma: f64,
-    },
-    /// `y = -log(max(n / photons, eta)) / attenuation` with `n ~ Pois(photons exp(-attenuation A
-    /// u))` (Celledoni et al. 2021, section 5.1.1).
-    LowDoseCt {
-        /// Photons sent along each ray.
-        #[serde(default = "photons")]
-        photons: f64,
-        /// Attenuation per metre where the image is 1.
-        #[serde(default = "attenuation")]
-        attenuation: f64,
-        /// The transmission assumed where no photon arrived.
-        #[serde(default = "eta")]
-        eta: f64,
-    },
-}
-
-fn one() -> f64 {
-    1.0
-}
-fn photons() -> f64 {
-    1e4
-}
-fn attenuation() -> f64 {
-    81.35858
-}
-fn eta() -> f64 {
-    1e-8
-}
-
-impl Default for NoiseConfig {
-    fn default() -> Self {
-        NoiseConfig::None {}
-    }
-}
-
-impl NoiseConfig {
-    /// Checks every number.
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming the key whose value cannot be used.
-    pub fn validate(&self) -> Result<()> {
-        const POSITIVE: std::ops::RangeInclusive<f64> = 1e-12..=1e6;
-        let check = |key, value| within(key, value, POSITIVE).map(drop);
-        match *self {
-            NoiseConfig::None {} => Ok(()),
-            NoiseConfig::Gaussian { sigma } => check("noise.sigma", sigma),
-            NoiseConfig::Poisson { gain } => check("noise.gain", gain),
-            NoiseConfig::PoissonGaussian { gain, sigma } => {
-                check("noise.gain", gain)?;
-                check("noise.sigma", sigma)
-            }
-            NoiseConfig::LowDoseCt {
-                photons,
-                attenuation,
-                eta,
-            } => {
-                // Poisson sampling is right for means up to 1e6.
-                within("noise.photons", photons, 1.0..=1e6)?;
-                check("noise.attenuation", attenuation)?;
-                within("noise.eta", eta, 1e-30..=1.0).map(drop)
-            }
-        }
     }
 }

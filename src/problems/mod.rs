@@ -19,9 +19,8 @@
 
 mod config;
 mod fourier;
-mod noise;
 
-pub use config::{ImageSize, NoiseConfig, OperatorConfig, ProblemConfig, RayTransformConfig};
+pub use config::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig};
 pub use fourier::{
     BirdcageConfig, CartesianConfig, CoilsConfig, FileOr, FourierConfig, MaskConfig,
 };
@@ -29,7 +28,7 @@ pub use fourier::{
 use crate::config::parse_toml;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::operators::LinearOperator;
+use crate::operators::{LinearOperator, Noise};
 use crate::shape::Shape;
 use crate::tape::plan::{Options, Plan, Store};
 use crate::tape::{Tape, Var};
@@ -50,7 +49,7 @@ pub struct Problem {
     /// The forward operator on the grid of reconstructions.
     pub operator: Arc<dyn LinearOperator>,
     /// The noise.
-    pub noise: NoiseConfig,
+    pub noise: Noise,
 }
 
 impl std::fmt::Debug for Problem {
@@ -104,7 +103,7 @@ impl Problem {
         seed: u64,
     ) -> Result<Var> {
         let clean = operator.forward(tape, x)?;
-        if self.noise == (NoiseConfig::None {}) {
+        if self.noise == (Noise::None {}) {
             return Ok(clean);
         }
         let noisy = self.noise.record(tape, clean, draw, seed)?;
@@ -144,7 +143,7 @@ impl Problem {
         let images = self.with_phase(images, shape);
         for (i, image) in images.chunks_exact(x.shape().elements()).enumerate() {
             // Without noise nothing reads the draw, and the plan does not have it.
-            if self.noise != (NoiseConfig::None {}) {
+            if self.noise != (Noise::None {}) {
                 plan.write("draw", &[i as f32])?;
             }
             plan.run(&[("image", image)])?;

@@ -1,0 +1,144 @@
+//! The noise of measurements: its distribution, and draws from it recorded on a tape.
+
+use crate::config::within;
+use crate::error::Result;
+use crate::tape::{Distribution, Tape, Unary, Var};
+use serde::{Deserialize, Serialize};
+
+/// Streams of the generator: apart from those of initialisation and augmentation under the same
+/// seed.
+const COUNTS: u32 = 0x6e01;
+const READOUT: u32 = 0x6e02;
+
+/// Noise by its `kind`.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Noise {
+    /// `y = A u`.
+    None {},
+    /// `y = A u + sigma N(0, 1)`.
+    Gaussian {
+        /// Standard deviation, in the unit of the measurement.
+        sigma: f64,
+    },
+    /// `y = gain Pois(A u / gain)`; `A u` must not be negative.
+    Poisson {
+        /// The unit of the measurement that one count stands for.
+        #[serde(default = "one")]
+        gain: f64,
+    },
+    /// `y = gain Pois(A u / gain) + sigma N(0, 1)`; `A u` must not be negative.
+    PoissonGaussian {
+        /// The unit of the measurement that one count stands for.
+        #[serde(default = "one")]
+        gain: f64,
+        /// Standard deviation, in the unit of the measurement.
+        sigma: f64,
+    },
+    /// `y = -log(max(n / photons, eta)) / attenuation` with `n ~ Pois(photons exp(-attenuation A
+    /// u))` (Celledoni et al. 2021, section 5.1.1).
+    LowDoseCt {
+        /// Photons sent along each ray.
+        #[serde(default = "photons")]
+        photons: f64,
+        /// Attenuation per metre where the image is 1.
+        #[serde(default = "attenuation")]
+        attenuation: f64,
+        /// The transmission assumed where no photon arrived.
+        #[serde(default = "eta")]
+        eta: f64,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+fn photons() -> f64 {
+    1e4
+}
+fn attenuation() -> f64 {
+    81.35858
+}
+fn eta() -> f64 {
+    1e-8
+}
+
+impl Default for Noise {
+    fn default() -> Self {
+        Noise::None {}
+    }
+}
+
+impl Noise {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key whose value cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        const POSITIVE: std::ops::RangeInclusive<f64> = 1e-12..=1e6;
+        let check = |key, value| within(key, value, POSITIVE).map(drop);
+        match *self {
+            Noise::None {} => Ok(()),
+            Noise::Gaussian { sigma } => check("noise.sigma", sigma),
+            Noise::Poisson { gain } => check("noise.gain", gain),
+            Noise::PoissonGaussian { gain, sigma } => {
+                check("noise.gain", gain)?;
+                check("noise.sigma", sigma)
+            }
+            Noise::LowDoseCt {
+                photons,
+                attenuation,
+                eta,
+            } => {
+                // Poisson sampling is right for means up to 1e6.
+                within("noise.photons", photons, 1.0..=1e6)?;
+                check("noise.attenuation", attenuation)?;
+                within("noise.eta", eta, 1e-30..=1.0).map(drop)
+            }
+        }
+    }
+
+    /// Records a noisy measurement whose noise-free value is `clean`. `draw` is a scalar holding
+    /// the draw's number (an integer below 2^24): the same seed and draw give the same noise.
+    ///
+    /// A Poisson mean that is negative gives NaN.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Shape`] if `draw` is no scalar.
+    pub fn record(self, tape: &mut Tape, clean: Var, draw: Var, seed: u64) -> Result<Var> {
+        let poisson = |tape: &mut Tape, gain: f64| {
+            let means = tape.scale(clean, (1.0 / gain) as f32);
+            let counts = tape.poisson(draw, means, seed, COUNTS)?;
+            Ok(tape.scale(counts, gain as f32))
+        };
+        let gaussian = |tape: &mut Tape, mean: Var, sigma: f64| {
+            let to = clean.shape();
+            let normal = tape.random(Distribution::Normal, draw, seed, READOUT, to)?;
+            let noise = tape.scale(normal, sigma as f32);
+            tape.add(mean, noise)
+        };
+        match self {
+            Noise::None {} => Ok(clean),
+            Noise::Gaussian { sigma } => gaussian(tape, clean, sigma),
+            Noise::Poisson { gain } => poisson(tape, gain),
+            Noise::PoissonGaussian { gain, sigma } => {
+                let counts = poisson(tape, gain)?;
+                gaussian(tape, counts, sigma)
+            }
+            Noise::LowDoseCt {
+                photons,
+                attenuation,
+                eta,
+            } => {
+                let depth = tape.scale(clean, -attenuation as f32);
+                let transmission = tape.unary(Unary::Exp, depth);
+                let means = tape.scale(transmission, photons as f32);
+                let counts = tape.poisson(draw, means, seed, COUNTS)?;
+                let transmission = tape.scale(counts, (1.0 / photons) as f32);
+                let transmission = tape.unary(Unary::AtLeast(eta as f32), transmission);
+                let log = tape.unary(Unary::Log, transmission);
+                Ok(tape.scale(log, (-1.0 / attenuation) as f32))
+            }
+        }
+    }
+}
