@@ -54,6 +54,7 @@ fn the_documented_file_is_read() {
         photons: 1e4,
         attenuation: 81.35858,
         eta: 1e-8,
+        readout: 0.0,
     };
     assert_eq!(config.noise, low_dose);
     let problem = Problem::new(&config).expect("valid");

@@ -86,6 +86,7 @@ fn transmitted_counts_are_poisson() {
         photons,
         attenuation: mu,
         eta: 1e-8,
+        readout: 0.0,
     };
     let y = simulate(&problem(operator.clone(), noise), 18, 27, 7);
     let clean = clean(&operator, 1, &image(18, 27));
@@ -112,6 +113,7 @@ fn rays_without_photons_are_floored() {
         photons: 1e4,
         attenuation: 1e4,
         eta: 1e-8,
+        readout: 0.0,
     };
     let problem = problem(ray(16, 16, 4), noise);
     let shape = Shape::new(1, 1, 16, 16);

@@ -3,8 +3,10 @@
 use equilens::error::{Error, Result};
 use equilens::gpu::{Gpu, Selection};
 use equilens::group::Group;
-use equilens::models::{LearnedProximalGradientConfig, ModelConfig};
-use equilens::operators::{LinearOperator, RayTransform};
+use equilens::losses::{EquivariantImaging, MeasurementConsistency, Supervised, Term, Unsure};
+use equilens::models::{LearnedProximalGradientConfig, ModelConfig, UNetConfig};
+use equilens::nn::NormalisationKind;
+use equilens::operators::{LinearOperator, Noise, RayTransform};
 use equilens::problems::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig};
 use equilens::shape::ParallelBeam;
 use equilens::tape::plan::Store;
@@ -80,6 +82,7 @@ fn recipe(steps: u64, batch: usize) -> Recipe {
             validate_every: 5,
             checkpoint_every: 5,
             log_every: 2,
+            patience: None,
         },
         ..Default::default()
     }
@@ -113,13 +116,14 @@ fn config(directory: &Path, recipe: &Recipe) -> TrainConfig {
                 views: Some(12),
                 ..Default::default()
             }),
+            noise: recipe.noise,
             ..Default::default()
         },
         data: DataConfig {
-            train: train.clone(),
+            train: Some(train.clone()),
             train_images: Some(3),
             validation: Some(train),
-            validation_images: None,
+            ..DataConfig::default()
         },
         model: model(Group::cyclic(4), false),
         loss: recipe.loss.clone(),
@@ -136,13 +140,13 @@ fn one_image_is_overfitted() -> Result<()> {
         let mut trainer = trainer(&model(group, false), &recipe(200, 1), 1)?;
         trainer.step()?;
         let first = trainer.loss()?;
-        let before = trainer.validate()?.expect("scores").psnr;
+        let before = trainer.validate()?.and_then(|s| s.psnr).expect("a PSNR");
         for _ in 0..150 {
             trainer.step()?;
         }
         let last = trainer.loss()?;
         assert!(last < 0.1 * first, "{group}: {first} to {last}");
-        let after = trainer.validate()?.expect("scores").psnr;
+        let after = trainer.validate()?.and_then(|s| s.psnr).expect("a PSNR");
         assert!(after > before, "{group}: {before} to {after} dB");
     }
     Ok(())
@@ -150,11 +154,33 @@ fn one_image_is_overfitted() -> Result<()> {
 
 #[test]
 fn a_resumed_run_has_the_same_bits() -> Result<()> {
-    let directory = tempfile::tempdir().expect("a directory");
     let mut recipe = recipe(20, 2);
     adam(&mut recipe).schedule = Schedule::Cosine;
     adam(&mut recipe).clip_norm = Some(0.01);
-    let config = config(directory.path(), &recipe);
+    resumes(&recipe)
+}
+
+/// Random transforms, noise and probes, and a number that the loss carries along.
+#[test]
+fn a_resumed_run_without_ground_truth_has_the_same_bits() -> Result<()> {
+    let imaging = EquivariantImaging {
+        noise: true,
+        ..EquivariantImaging::default()
+    };
+    let recipe = Recipe {
+        noise: Noise::Gaussian { sigma: 1e-3 },
+        loss: vec![
+            Term::Unsure(Unsure::default()),
+            Term::EquivariantImaging(imaging),
+        ],
+        ..recipe(20, 2)
+    };
+    resumes(&recipe)
+}
+
+fn resumes(recipe: &Recipe) -> Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = config(directory.path(), recipe);
 
     let mut straight = RunDir::create(directory.path().join("straight"), &config)?;
     let mut trainer = prepare(gpu(), &config, Some(&straight))?;
@@ -199,10 +225,11 @@ fn a_resumed_run_has_the_same_bits() -> Result<()> {
 
     for which in [Which::Last, Which::Best] {
         let (a, b) = (straight.load(which)?, resumed.load(which)?);
-        assert_eq!(
-            (a.state.step, a.state.best_psnr),
-            (b.state.step, b.state.best_psnr)
-        );
+        let told = |c: &equilens::train::Checkpoint| {
+            let state = &c.state;
+            (state.step, state.best, state.stale, bits(&state.loss))
+        };
+        assert_eq!(told(&a), told(&b));
         assert_eq!(bits(&a.parameters), bits(&b.parameters), "{which:?}");
         let moments =
             |c: &equilens::train::Checkpoint| c.moments.clone().expect("moments").map(|m| bits(&m));
@@ -363,7 +390,10 @@ fn a_trained_run_reconstructs_as_the_trainer_does() -> Result<()> {
     let psnr: f64 = (data.truth().chunks(one).zip(images.chunks(one)))
         .map(|(t, u)| equilens::metrics::psnr(t, u).expect("a score"))
         .sum();
-    assert!((psnr / 5.0 - scores.psnr).abs() < 1e-3, "{psnr} {scores:?}");
+    assert!(
+        (psnr / 5.0 - scores.psnr.expect("a PSNR")).abs() < 1e-3,
+        "{psnr} {scores:?}"
+    );
     let squares = data.truth().iter().zip(&images);
     let squares: f64 = squares.map(|(t, u)| f64::from(t - u).powi(2)).sum();
     let loss = 0.5 * squares / images.len() as f64;
@@ -468,4 +498,102 @@ fn too_little_memory_is_an_error_with_both_numbers() {
             || message.contains("recomputation")
     );
     assert_eq!(error.exit_code(), 5);
+}
+
+/// Equivariant imaging, with its partner.
+fn unsupervised() -> Vec<Term> {
+    vec![
+        Term::MeasurementConsistency(MeasurementConsistency::default()),
+        Term::EquivariantImaging(EquivariantImaging::default()),
+    ]
+}
+
+#[test]
+fn training_from_measurements_reads_no_ground_truth() -> Result<()> {
+    let operator = operator();
+    let spec = ModelSpec::measure(
+        &model(Group::cyclic(4), false),
+        &operator,
+        &Store::new(gpu()),
+    )?;
+    let recipe = Recipe {
+        loss: unsupervised(),
+        ..recipe(6, 2)
+    };
+    let known = dataset(&operator, 4)?;
+    let (domain, range) = (operator.domain(), operator.range());
+    let unknown = Dataset::measured(known.measurements().to_vec(), domain, range)?;
+    assert!(known.has_truth() && !unknown.has_truth());
+    let mut results = Vec::new();
+    for data in [known, unknown.clone()] {
+        let validation = Some(data.clone());
+        let mut trainer = Trainer::new(gpu(), &spec, &operator, &recipe, data, validation)?;
+        let summary = run(&mut trainer, RunOptions::default(), &mut silent)?;
+        assert!(trainer.selects_by_loss());
+        let scores = summary.validation.expect("scores");
+        assert!(summary.best.is_some_and(|best| best <= scores.loss));
+        results.push((bits(&trainer.parameters()?), scores.loss, summary.best));
+    }
+    assert_eq!(results[0], results[1]);
+    // Where ground truth is asked for, there must be some.
+    let recipe = Recipe {
+        loss: vec![Term::Supervised(Supervised::default())],
+        ..recipe
+    };
+    let refused = Trainer::new(gpu(), &spec, &operator, &recipe, unknown, None);
+    let error = refused.err().expect("no ground truth").to_string();
+    assert!(error.contains("ground truth"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn training_ends_early_when_validation_stands_still() -> Result<()> {
+    let mut recipe = Recipe {
+        loss: unsupervised(),
+        ..recipe(100, 1)
+    };
+    recipe.training.validate_every = 1;
+    recipe.training.patience = Some(3);
+    // Steps this small change nothing that single precision can see.
+    adam(&mut recipe).learning_rate = 1e-30;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut config = config(directory.path(), &recipe);
+    config.loss = recipe.loss.clone();
+    let mut kept = RunDir::create(directory.path().join("run"), &config)?;
+    let mut trainer = prepare(gpu(), &config, Some(&kept))?;
+    let options = RunOptions {
+        directory: Some(&mut kept),
+        interrupt: None,
+    };
+    let summary = run(&mut trainer, options, &mut silent)?;
+    // The first validation is the best, and three more do not better it.
+    assert_eq!(summary.steps, 4);
+    assert_eq!(kept.load(Which::Last)?.state.step, 4);
+    assert_eq!(kept.load(Which::Best)?.state.step, 1);
+    // What has ended stays ended.
+    let mut trainer = prepare(gpu(), &config, Some(&kept))?;
+    let summary = run(&mut trainer, RunOptions::default(), &mut silent)?;
+    assert_eq!(summary.steps, 4);
+    Ok(())
+}
+
+#[test]
+fn statistics_of_the_batch_are_refused_where_the_network_is_applied_twice() -> Result<()> {
+    let operator = operator();
+    let config = ModelConfig::UNet(UNetConfig {
+        group: Group::cyclic(1),
+        width: 4,
+        levels: 1,
+        normalisation: NormalisationKind::Batch,
+        ..UNetConfig::default()
+    });
+    let spec = ModelSpec::new(&config, &operator, 1.0);
+    let data = dataset(&operator, 2)?;
+    let mut recipe = recipe(1, 2);
+    Trainer::new(gpu(), &spec, &operator, &recipe, data.clone(), None)?;
+    recipe.loss = unsupervised();
+    let refused = Trainer::new(gpu(), &spec, &operator, &recipe, data, None);
+    let error = refused.err().expect("two calls").to_string();
+    assert!(error.contains("normalisation"), "{error}");
+    Ok(())
 }

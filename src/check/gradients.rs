@@ -449,6 +449,7 @@ mod tests {
             Op::Input(_)
             | Op::Constant(_)
             | Op::State(_)
+            | Op::Detach
             | Op::Random { .. }
             | Op::Adam(_)
             | Op::Assign => false,
@@ -506,6 +507,29 @@ mod tests {
             matches!(error, Error::NoGradient { op: "random" }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_is_detached_is_held_fixed() {
+        let mut tape = Tape::new();
+        let draw = tape.input("draw", Shape::SCALAR);
+        let x = tape.input("x", Shape::vector(3));
+        // Counts of x have no rule, and need none behind a detachment.
+        let counts = tape.poisson(draw, x, 1, 0).expect("fits");
+        let counts = tape.detach(counts);
+        let product = tape.mul(x, counts).expect("fits");
+        let loss = tape.sum_all(product).expect("fits");
+        let gradient = tape.gradients(loss, &[x]).expect("a rule")[0];
+        let mut feeds = Feeds::from([
+            ("draw".to_string(), vec![1.0]),
+            ("x".to_string(), vec![5.0, 20.0, 0.0]),
+        ]);
+        let found = crate::tape::reference::evaluate(&tape, &mut feeds, &[gradient, counts]);
+        let [gradient, counts] = &found.expect("evaluates")[..] else {
+            panic!("two outputs");
+        };
+        assert_eq!(gradient, counts);
+        assert!(counts[1] > 0.0);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod gradients;
 pub mod harness;
 mod kernels;
 mod layers;
+mod losses;
 mod operators;
 mod plans;
 
@@ -223,6 +224,7 @@ fn registry(capabilities: Capabilities) -> Vec<Check> {
     checks.extend(gradients::checks());
     checks.extend(equivariance::checks());
     checks.extend(layers::checks());
+    checks.extend(losses::checks());
     checks.extend(kernels::variants(capabilities));
     checks.extend(plans::variants(capabilities));
     checks

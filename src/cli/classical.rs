@@ -1,9 +1,10 @@
 //! `equilens classical`.
 
 use super::global::Session;
+use super::outputs::about_file;
 use super::problem::{ProblemFile, fourier, ray_transform};
-use super::stacks::{Stack, about_file};
 use super::{outputs, pictures};
+use crate::data::stack::Stack;
 use crate::error::Result;
 use crate::operators::Filter;
 use crate::problems::Problem;

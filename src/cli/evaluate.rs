@@ -1,9 +1,10 @@
 //! `equilens evaluate`.
 
 use super::global::Session;
+use super::outputs::about_file;
 use super::reconstruct::Choice;
-use super::stacks::{Stack, about_file};
 use super::{outputs, pictures};
+use crate::data::stack::Stack;
 use crate::data::{Image, Stream};
 use crate::error::Result;
 use crate::experiments::{self, Method, Summary};

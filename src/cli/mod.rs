@@ -7,7 +7,6 @@
 //! | `outputs` | output paths, tried before long work |
 //! | `interrupt` | Ctrl-C |
 //! | `problem` | the problem file that several commands take |
-//! | `stacks` | `.npy` files as batches of images or measurements |
 //! | `pictures` | reconstructions as PNG |
 //! | `watch` | what the demo and the experiments tell while they run |
 //!
@@ -32,7 +31,6 @@ mod pictures;
 mod problem;
 mod reconstruct;
 mod simulate;
-mod stacks;
 mod train;
 mod tune;
 mod watch;

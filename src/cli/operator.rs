@@ -2,8 +2,9 @@
 
 use super::global::Session;
 use super::outputs;
+use super::outputs::about_file;
 use super::problem::ProblemFile;
-use super::stacks::{self, Stack, about_file};
+use crate::data::stack::{self, Stack};
 use crate::error::{Error, Result};
 use crate::operators::diagnostics;
 use crate::tape::plan::{Options, Plan, Store};
@@ -119,11 +120,11 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let document = json!({
         "out": map.out,
         "count": result.count(),
-        "shape": stacks::extents(item),
+        "shape": stack::extents(item),
     });
     session.console.result(&document, || {
         let (count, out) = (result.count(), map.out.display());
-        format!("{out}: {count} of {}", stacks::described(item))
+        format!("{out}: {count} of {}", stack::described(item))
     })?;
     Ok(ExitCode::SUCCESS)
 }

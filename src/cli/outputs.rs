@@ -61,6 +61,11 @@ fn try_to_write_in(directory: &Path) -> io::Result<()> {
         .map(drop)
 }
 
+/// Puts the name of a file in the place of the name that a library function gave to its argument.
+pub(super) fn about_file<T>(result: Result<T>, path: &Path) -> Result<T> {
+    result.map_err(|error| error.about(path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

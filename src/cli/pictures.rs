@@ -1,6 +1,6 @@
 //! Reconstructions as grey pictures.
 
-use super::stacks::Stack;
+use crate::data::stack::Stack;
 use crate::data::{Image, png};
 use crate::error::Result;
 use crate::files;

@@ -1,8 +1,9 @@
 //! `equilens reconstruct`.
 
 use super::global::Session;
-use super::stacks::{Stack, about_file};
+use super::outputs::about_file;
 use super::{outputs, pictures};
+use crate::data::stack::Stack;
 use crate::error::Result;
 use crate::problems::Problem;
 use crate::train::{Reconstructor, RunDir, Which};

@@ -2,8 +2,9 @@
 
 use super::global::Session;
 use super::outputs;
+use super::outputs::about_file;
 use super::problem::ProblemFile;
-use super::stacks::{self, Stack, about_file};
+use crate::data::stack::{self, Stack};
 use crate::error::Result;
 use crate::tape::plan::Store;
 use clap::Args;
@@ -66,7 +67,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let document = json!({
         "out": arguments.out,
         "measurements": images.count(),
-        "shape": stacks::extents(range),
+        "shape": stack::extents(range),
         "seed": seed,
     });
     session.console.result(&document, || {
@@ -74,7 +75,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
             "{}: {} measurements of {}, seed {seed}",
             arguments.out.display(),
             images.count(),
-            stacks::described(range)
+            stack::described(range)
         )
     })?;
     Ok(ExitCode::SUCCESS)

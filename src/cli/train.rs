@@ -35,6 +35,16 @@ A small config:
   [training]
   steps = 10000
 
+Without ground truth, from measurements alone:
+  [data]
+  train_measurements = \"y.npy\"
+  [[loss]]
+  kind = \"measurement_consistency\"
+  [[loss]]
+  kind = \"equivariant_imaging\"
+  weight = 100.0
+  transforms = { rotation = \"any\" }
+
 Ctrl-C saves the state and exits with 130; --resume goes on as if nothing had happened.")]
 pub(super) struct Arguments {
     /// Training config; with --resume the run's own by default
@@ -129,14 +139,21 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     bar.finish_and_clear();
     let summary = finished?;
     let parameters = trainer.model().parameters().count();
-    let psnr = summary.validation.map(|v| v.psnr);
+    let psnr = summary.validation.and_then(|v| v.psnr);
+    let best = |by_loss: bool| {
+        summary
+            .best
+            .filter(|_| by_loss == trainer.selects_by_loss())
+    };
     let document = json!({
         "run": out,
         "parameters": parameters,
         "steps": summary.steps,
         "loss": summary.loss,
         "validation_psnr": psnr,
-        "best_psnr": summary.best_psnr,
+        "best_psnr": best(false),
+        "validation_loss": summary.validation.map(|v| v.loss),
+        "best_validation_loss": best(true),
         "seconds": summary.seconds,
         "peak_bytes": trainer.memory().total() + trainer.validation_bytes(),
     });
@@ -150,8 +167,17 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         if let Some(loss) = summary.loss {
             text += &format!(", loss {loss:.4e}");
         }
-        if let (Some(last), Some(best)) = (psnr, summary.best_psnr) {
-            text += &format!(", validation PSNR {last:.2} dB (best {best:.2} dB)");
+        if let Some(psnr) = psnr {
+            text += &format!(", validation PSNR {psnr:.2} dB");
+        }
+        if let Some(best) = best(false) {
+            text += &format!(" (best {best:.2} dB)");
+        }
+        if let (Some(last), Some(best)) = (summary.validation, best(true)) {
+            text += &format!(", validation loss {:.4e} (best {best:.4e})", last.loss);
+        }
+        if summary.steps < config.training.steps {
+            text += "; stopped early, no validation was better for [training] patience";
         }
         text
     })?;
@@ -219,7 +245,10 @@ fn describe_profile(profile: &StepProfile) -> String {
 fn describe(progress: &Progress) -> String {
     let mut text = format!("loss {:.3e}", progress.loss);
     if let Some(scores) = &progress.validation {
-        text += &format!(", PSNR {:.2} dB", scores.psnr);
+        text += &match scores.psnr {
+            Some(psnr) => format!(", PSNR {psnr:.2} dB"),
+            None => format!(", validation loss {:.3e}", scores.loss),
+        };
     }
     let left = progress.seconds_left.max(0.0) as u64;
     let (hours, minutes, seconds) = (left / 3600, left / 60 % 60, left % 60);
@@ -235,6 +264,7 @@ fn check_same(before: &TrainConfig, now: &TrainConfig) -> Result<()> {
     new.validate_every = old.validate_every;
     new.checkpoint_every = old.checkpoint_every;
     new.log_every = old.log_every;
+    new.patience = old.patience;
     let flat = |config: &TrainConfig| serde_json::to_value(config).unwrap_or_default();
     match first_difference(&flat(before), &flat(&comparable), "") {
         None => Ok(()),

@@ -2,7 +2,7 @@
 
 use super::Stream;
 use crate::shape::Affine;
-use std::f64::consts::TAU;
+use std::f64::consts::{FRAC_PI_2, TAU};
 
 /// Ranges from which affine maps are drawn, uniformly. A range whose ends are equal takes no number
 /// from the stream.
@@ -12,6 +12,8 @@ use std::f64::consts::TAU;
 pub struct AffineRanges {
     /// Angles in radians, counter-clockwise.
     pub rotation: [f64; 2],
+    /// Any number of quarter turns on top.
+    pub quarter_turns: bool,
     /// Pixels to the right, and independently pixels upward.
     pub shift: [f64; 2],
     /// Factors of enlargement, the same along both axes; uniform in their logarithm, so that a
@@ -28,6 +30,7 @@ impl Default for AffineRanges {
     fn default() -> Self {
         AffineRanges {
             rotation: [0.0; 2],
+            quarter_turns: false,
             shift: [0.0; 2],
             scaling: [1.0; 2],
             shear: [0.0; 2],
@@ -51,7 +54,11 @@ impl AffineRanges {
             true => low,
             false => stream.between(low, high),
         };
-        let rotation = Affine::rotation(within(self.rotation));
+        let quarters = match self.quarter_turns {
+            true => (4.0 * within([0.0, 1.0])).floor(),
+            false => 0.0,
+        };
+        let rotation = Affine::rotation(within(self.rotation) + quarters * FRAC_PI_2);
         let shift = Affine::shift(within(self.shift), within(self.shift));
         let scale = match self.scaling[0] == self.scaling[1] {
             true => self.scaling[0],

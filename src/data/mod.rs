@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`mod@array`] | shape and values, as in `.npy` files |
 //! | [`npy`] | `.npy` files, read with suspicion |
+//! | [`stack`] | `.npy` files as batches of images or measurements |
 //! | [`image`] | grey images: canvas, downsampling |
 //! | [`png`] | grey and colour PNG |
 //! | [`panel`] | labelled images side by side, error maps |
@@ -28,6 +29,7 @@ pub mod phantom;
 pub mod phase;
 pub mod png;
 pub mod random;
+pub mod stack;
 
 pub use affine::AffineRanges;
 pub use array::{AnyArray, Array, ComplexArray};

@@ -7,7 +7,7 @@ use crate::files;
 use crate::gpu::Gpu;
 use crate::operators::Noise;
 use crate::problems::{
-    FourierConfig, ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig,
+    FourierConfig, ImageSize, OperatorConfig, Problem, ProblemConfig, RayTransformConfig,
 };
 use crate::train::dataset::load_images;
 use num_complex::Complex32;
@@ -33,12 +33,18 @@ pub(super) fn ct(size: usize) -> ProblemConfig {
             views: Some(VIEWS),
             ..RayTransformConfig::default()
         }),
-        noise: Noise::LowDoseCt {
-            photons: PHOTONS,
-            attenuation: 81.35858,
-            eta: 1e-8,
-        },
+        noise: low_dose(),
         phase: None,
+    }
+}
+
+/// The noise of every CT problem here that has one.
+pub(super) fn low_dose() -> Noise {
+    Noise::LowDoseCt {
+        photons: PHOTONS,
+        attenuation: 81.35858,
+        eta: 1e-8,
+        readout: 0.0,
     }
 }
 
@@ -99,6 +105,23 @@ impl Slices {
                 "this scale reconstructs {size}x{size} pixels and the built-in slices have 256x256: give images of {size}x{size} or a multiple of it with --train and --test"
             ))),
         }
+    }
+
+    /// The images averaged onto the grid of `problem`, so that what measures them there is the very
+    /// operator that reconstructs.
+    pub fn averaged(&self, problem: &Problem) -> Result<Self> {
+        let domain = problem.operator.domain();
+        let averaged = |images: &Images| -> Result<Images> {
+            Ok(Images {
+                values: problem.ground_truth(&images.values, images.shape)?,
+                shape: domain.with(0, images.shape.n()),
+            })
+        };
+        Ok(Slices {
+            training: averaged(&self.training)?,
+            upright: averaged(&self.upright)?,
+            rotated: averaged(&self.rotated)?,
+        })
     }
 
     /// The training images in an order of which every beginning is a fair sample.

@@ -75,6 +75,18 @@ impl<'a> Trials<'a> {
         Ok(())
     }
 
+    /// The pseudo-inverse as it is.
+    pub fn pseudo_inverse(&mut self) -> Result<()> {
+        let images = self.study.pseudo_inverse()?;
+        let name = self.study.problem.operator.pseudo_inverse_name();
+        let point = Point {
+            images: None,
+            seed: None,
+            method: Method::unscored(name),
+        };
+        self.add(point, images, true)
+    }
+
     /// The pseudo-inverse, and TV tuned on (up to eight of) the training images.
     pub fn classical(&mut self, training: &Images) -> Result<()> {
         let study = &self.study;

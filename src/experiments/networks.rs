@@ -1,6 +1,7 @@
 //! What the experiments train: learned proximal gradient networks and how they are trained.
 
 use crate::group::Group;
+use crate::losses::Term;
 use crate::models::{LearnedProximalGradientConfig, ModelConfig, Start};
 use crate::nn::BasisKind;
 use crate::problems::ProblemConfig;
@@ -98,7 +99,7 @@ impl Training {
         TrainConfig {
             problem,
             data: DataConfig {
-                train: train.to_path_buf(),
+                train: Some(train.to_path_buf()),
                 train_images: Some(images),
                 ..DataConfig::default()
             },
@@ -108,7 +109,7 @@ impl Training {
                 basis: network.basis,
                 ..self.model.clone()
             }),
-            loss: Default::default(),
+            loss: vec![Term::default()],
             optimiser: OptimiserConfig::Adam(self.adam.clone()),
             training: TrainingConfig {
                 steps: self.steps,

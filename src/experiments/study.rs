@@ -304,6 +304,12 @@ impl<'a> Study<'a> {
         y.len() / self.problem.operator.range().elements()
     }
 
+    /// The pseudo-inverse as it is: what networks start from.
+    pub fn pseudo_inverse(&self) -> Result<Reconstructions> {
+        let (operator, store) = (self.problem.operator.as_ref(), &self.store);
+        self.both(|y| solvers::pseudo_inverse(operator, store, y, self.count(y)))
+    }
+
     /// FBP with the filter that is best on the training images, clamped at 0; or zero filling.
     pub fn direct(&self, training: &Dataset) -> Result<Reconstructions> {
         let (operator, store) = (self.problem.operator.as_ref(), &self.store);

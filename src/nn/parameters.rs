@@ -137,6 +137,11 @@ impl Parameters {
         StatisticId(self.statistics.len() - 1)
     }
 
+    /// Whether training updates running statistics.
+    pub fn has_statistics(&self) -> bool {
+        !self.statistics.is_empty()
+    }
+
     /// The number of trained numbers.
     pub fn count(&self) -> usize {
         self.entries.iter().map(|e| e.shape.elements()).sum()

@@ -8,11 +8,13 @@ mod fbp;
 mod fourier_sampling;
 mod noise;
 mod ray_transform;
+mod several;
 
 pub use fbp::{Filter, fbp, filter_views, view_weights};
 pub use fourier_sampling::FourierSampling;
 pub use noise::Noise;
 pub use ray_transform::RayTransform;
+pub use several::Several;
 
 use crate::error::Result;
 use crate::shape::Shape;
@@ -49,6 +51,15 @@ pub trait LinearOperator: Send + Sync {
     /// [`crate::error::Error::Shape`] if `y` does not fit.
     fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var>;
 
+    /// [`LinearOperator::pseudo_inverse`] of a measurement of which a random share `share` is kept
+    /// and the rest is zero, for images of the same brightness as from all of it.
+    ///
+    /// # Errors
+    /// As [`LinearOperator::pseudo_inverse`].
+    fn partial_pseudo_inverse(&self, tape: &mut Tape, y: Var, _share: f64) -> Result<Var> {
+        self.pseudo_inverse(tape, y)
+    }
+
     /// What the pseudo-inverse is called in tables and files: `fbp`, `zero-filled`.
     fn pseudo_inverse_name(&self) -> &'static str;
 
@@ -57,6 +68,12 @@ pub trait LinearOperator: Send + Sync {
     /// image by a multiple of the views' step shifts them.
     fn closed_views(&self) -> bool {
         false
+    }
+
+    /// How many operators take turns: item `i` of a batch is measured by operator `i` modulo this
+    /// number, and a batch is a multiple of it.
+    fn period(&self) -> usize {
+        1
     }
 
     /// The number of measured values in one measurement: all of the range unless the operator

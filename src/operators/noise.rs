@@ -36,7 +36,8 @@ pub enum Noise {
         sigma: f64,
     },
     /// `y = -log(max(n / photons, eta)) / attenuation` with `n ~ Pois(photons exp(-attenuation A
-    /// u))` (Celledoni et al. 2021, section 5.1.1).
+    /// u)) + readout N(0, 1)` (Celledoni et al. 2021, section 5.1.1; the normal part as in Chen,
+    /// Tachella and Davies 2022).
     LowDoseCt {
         /// Photons sent along each ray.
         #[serde(default = "photons")]
@@ -47,6 +48,9 @@ pub enum Noise {
         /// The transmission assumed where no photon arrived.
         #[serde(default = "eta")]
         eta: f64,
+        /// Standard deviation of the detector's own noise, in photons.
+        #[serde(default)]
+        readout: f64,
     },
 }
 
@@ -89,10 +93,12 @@ impl Noise {
                 photons,
                 attenuation,
                 eta,
+                readout,
             } => {
                 // Poisson sampling is right for means up to 1e6.
                 within("noise.photons", photons, 1.0..=1e6)?;
                 check("noise.attenuation", attenuation)?;
+                within("noise.readout", readout, 0.0..=1e6)?;
                 within("noise.eta", eta, 1e-30..=1.0).map(drop)
             }
         }
@@ -129,11 +135,15 @@ impl Noise {
                 photons,
                 attenuation,
                 eta,
+                readout,
             } => {
                 let depth = tape.scale(clean, -attenuation as f32);
                 let transmission = tape.unary(Unary::Exp, depth);
                 let means = tape.scale(transmission, photons as f32);
-                let counts = tape.poisson(draw, means, seed, COUNTS)?;
+                let mut counts = tape.poisson(draw, means, seed, COUNTS)?;
+                if readout > 0.0 {
+                    counts = gaussian(tape, counts, readout)?;
+                }
                 let transmission = tape.scale(counts, (1.0 / photons) as f32);
                 let transmission = tape.unary(Unary::AtLeast(eta as f32), transmission);
                 let log = tape.unary(Unary::Log, transmission);

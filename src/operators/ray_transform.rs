@@ -60,6 +60,12 @@ impl LinearOperator for RayTransform {
         self.geometry.closed()
     }
 
+    /// The sum over fewer views, or rays, is smaller.
+    fn partial_pseudo_inverse(&self, tape: &mut Tape, y: Var, share: f64) -> Result<Var> {
+        let x = self.pseudo_inverse(tape, y)?;
+        Ok(tape.scale(x, (1.0 / share) as f32))
+    }
+
     fn pseudo_inverse_name(&self) -> &'static str {
         "fbp"
     }

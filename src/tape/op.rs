@@ -48,6 +48,8 @@ pub enum Op {
     },
     /// The same elements in row-major order with another shape.
     Reshape,
+    /// The same elements, through which no gradient passes.
+    Detach,
     /// Axis `i` of the output is axis `axes[i]` of the input.
     Transpose([usize; 4]),
     /// A range along one axis; its length is the output's extent.
@@ -131,6 +133,7 @@ impl Op {
             Op::SymmetricConvWeightGradient(_) => "symmetric_conv_weight_gradient",
             Op::MatMul { .. } => "matmul",
             Op::Reshape => "reshape",
+            Op::Detach => "detach",
             Op::Transpose(_) => "transpose",
             Op::Slice { .. } => "slice",
             Op::Pad { .. } => "pad",
@@ -153,6 +156,11 @@ impl Op {
     /// Whether the op computes each output element from the elements at the same place.
     pub fn is_pointwise(&self) -> bool {
         matches!(self, Op::Unary(_) | Op::Binary(_))
+    }
+
+    /// Whether the output is the input's elements as they lie in memory.
+    pub fn is_view(&self) -> bool {
+        matches!(self, Op::Reshape | Op::Detach)
     }
 
     /// How many leading inputs are states that the op updates in place; its output is the first.

@@ -101,7 +101,7 @@ fn value(nodes: &[Node], node: &Node, values: &[Vec<f64>], feeds: &mut Feeds) ->
             transpose_a,
             transpose_b,
         } => matmul::forward(x(0), shape(0), x(1), shape(1), *transpose_a, *transpose_b).value,
-        Op::Reshape => x(0).to_vec(),
+        Op::Reshape | Op::Detach => x(0).to_vec(),
         Op::Transpose(axes) => layout::transpose(x(0), shape(0), *axes),
         Op::Slice { axis, start } => {
             layout::slice(x(0), shape(0), *axis, *start, node.shape.0[*axis])

@@ -322,6 +322,7 @@ impl Tape {
                 let db = db.map(|g| self.complex_sum(g, b.shape())).transpose()?;
                 Ok(vec![da, db])
             }
+            Op::Detach => Ok(vec![None]),
             Op::Input(_) | Op::Constant(_) | Op::State(_) => Ok(Vec::new()),
             Op::Random { .. } | Op::Adam(_) | Op::Assign => {
                 Err(Error::NoGradient { op: op.name() })

@@ -13,7 +13,7 @@ const MODEL: &str = "model.safetensors";
 const OPTIMISER: &str = "optimiser.safetensors";
 const PREFIXES: [&str; 2] = ["m.", "v."];
 /// Raised when older programs cannot read what this one writes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Parameters, and everything else that training from there on depends on.
 #[derive(Clone, PartialEq, Debug)]
@@ -37,8 +37,13 @@ pub struct TrainingState {
     pub seed: u64,
     /// Seconds of training, over all resumptions.
     pub seconds: f64,
-    /// The best mean PSNR in validation so far.
-    pub best_psnr: Option<f64>,
+    /// The best validation so far: the greatest mean PSNR, or the least loss where training knows no
+    /// ground truth.
+    pub best: Option<f64>,
+    /// Validations since then.
+    pub stale: u64,
+    /// The numbers that the loss carries from step to step.
+    pub loss: Vec<f32>,
 }
 
 /// What stands in the metadata of both files.

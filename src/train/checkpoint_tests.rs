@@ -29,7 +29,9 @@ fn checkpoint(step: u64) -> Checkpoint {
             step,
             seed: 7,
             seconds: 1.25,
-            best_psnr: Some(30.5),
+            best: Some(30.5),
+            stale: 2,
+            loss: vec![0.1],
         },
         parameters: values(step),
         moments: Some([values(step + 1), squares]),
@@ -195,8 +197,8 @@ fn damaged_checkpoints_are_typed_errors_that_say_what_was_found() {
         (
             "newer",
             MODEL,
-            swap(&model, "format\\\":2", "format\\\":9"),
-            &["format 9", "expected 2"],
+            swap(&model, "format\\\":3", "format\\\":9"),
+            &["format 9", "expected 3"],
         ),
         (
             "another model",

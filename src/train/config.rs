@@ -3,12 +3,15 @@
 use crate::config::{parse_toml, within};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::losses::{self, Term};
 use crate::models::{ModelConfig, Network, OperatorFacts};
-use crate::operators::{LinearOperator, diagnostics};
+use crate::operators::{LinearOperator, Noise, diagnostics};
 use crate::problems::{Problem, ProblemConfig};
 use crate::tape::AdamConstants;
 use crate::tape::plan::Store;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt::Formatter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +27,8 @@ use std::sync::Arc;
 /// [model]
 /// kind = "learned_proximal_gradient"
 /// group = "C4"
+/// [[loss]]                  # any number of terms; default: one, supervised
+/// kind = "supervised"
 /// [training]
 /// steps = 100000
 /// ```
@@ -37,9 +42,9 @@ pub struct TrainConfig<P = ProblemConfig> {
     /// The network.
     #[serde(default)]
     pub model: ModelConfig,
-    /// What is made small.
-    #[serde(default)]
-    pub loss: LossConfig,
+    /// What is made small: the weighted sum of these terms.
+    #[serde(default = "supervised", deserialize_with = "terms")]
+    pub loss: Vec<Term>,
     /// How.
     #[serde(default)]
     pub optimiser: OptimiserConfig,
@@ -55,34 +60,102 @@ struct ProblemFile {
     file: PathBuf,
 }
 
-/// Ground-truth images; their measurements are simulated.
+fn supervised() -> Vec<Term> {
+    vec![Term::default()]
+}
+
+/// A list of terms; what is no list is told how to become one.
+fn terms<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<Term>, D::Error> {
+    struct Terms;
+    impl<'de> Visitor<'de> for Terms {
+        type Value = Vec<Term>;
+
+        fn expecting(&self, f: &mut Formatter) -> std::fmt::Result {
+            f.write_str("a list of terms: write each one as [[loss]], with two brackets")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(
+            self,
+            mut terms: A,
+        ) -> std::result::Result<Self::Value, A::Error> {
+            let mut found = Vec::new();
+            while let Some(term) = terms.next_element()? {
+                found.push(term);
+            }
+            Ok(found)
+        }
+    }
+    deserializer.deserialize_seq(Terms)
+}
+
+/// Ground-truth images, whose measurements are simulated, or measurements without ground truth.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A `.npy` file `[N, H, W]` or `[H, W]`. A relative path starts at the config's directory.
-    pub train: PathBuf,
+    /// Images to train on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<PathBuf>,
+    /// Measurements to train on, for a loss that needs no ground truth; instead of `train`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_measurements: Option<PathBuf>,
     /// How many of them, from the first; by default all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_images: Option<usize>,
     /// Images that are never trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<PathBuf>,
+    /// Measurements that are never trained on, instead of `validation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_measurements: Option<PathBuf>,
     /// How many of them, from the first; by default all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_images: Option<usize>,
 }
 
-/// The loss.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum LossConfig {
-    /// Half the mean squared error against the ground truth.
-    Supervised {},
+/// Images, or measurements alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Source<'a> {
+    Images(&'a Path),
+    Measurements(&'a Path),
 }
 
-impl Default for LossConfig {
-    fn default() -> Self {
-        LossConfig::Supervised {}
+impl DataConfig {
+    /// What to train on.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless one of the two keys is given.
+    pub(super) fn training(&self) -> Result<Source<'_>> {
+        match source("train", [&self.train, &self.train_measurements])? {
+            Some(source) => Ok(source),
+            None => Err(Error::Config(
+                "data.train is missing: give a file of images, or data.train_measurements for a loss that needs no ground truth".into(),
+            )),
+        }
+    }
+
+    /// What to validate on, if anything.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if both keys are given.
+    pub(super) fn validation(&self) -> Result<Option<Source<'_>>> {
+        source(
+            "validation",
+            [&self.validation, &self.validation_measurements],
+        )
+    }
+}
+
+/// Of `[images, measurements]` the one that is given.
+fn source<'a>(
+    key: &str,
+    [images, measurements]: [&'a Option<PathBuf>; 2],
+) -> Result<Option<Source<'a>>> {
+    match (images, measurements) {
+        (Some(_), Some(_)) => Err(Error::Config(format!(
+            "data.{key} and data.{key}_measurements are both given: keep one"
+        ))),
+        (Some(images), None) => Ok(Some(Source::Images(images))),
+        (None, measurements) => Ok(measurements.as_deref().map(Source::Measurements)),
     }
 }
 
@@ -159,6 +232,9 @@ pub struct TrainingConfig {
     pub checkpoint_every: u64,
     /// Steps between lines of the log.
     pub log_every: u64,
+    /// Training ends early after this many validations without a better one; by default never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
 }
 
 impl Default for TrainingConfig {
@@ -170,19 +246,33 @@ impl Default for TrainingConfig {
             validate_every: 1000,
             checkpoint_every: 1000,
             log_every: 10,
+            patience: None,
         }
     }
 }
 
 /// What the trainer needs of a [`TrainConfig`]: everything but where the data come from.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Recipe {
-    /// What is made small.
-    pub loss: LossConfig,
+    /// The noise of the measurements, for losses that draw or subtract it.
+    pub noise: Noise,
+    /// What is made small: the weighted sum of these terms.
+    pub loss: Vec<Term>,
     /// How.
     pub optimiser: OptimiserConfig,
     /// How long.
     pub training: TrainingConfig,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Recipe {
+            noise: Noise::default(),
+            loss: supervised(),
+            optimiser: OptimiserConfig::default(),
+            training: TrainingConfig::default(),
+        }
+    }
 }
 
 impl TrainConfig {
@@ -239,9 +329,12 @@ impl TrainConfig {
         self.validate()?;
         let mut config = self.clone();
         config.problem = Problem::new(&config.problem.anchored(directory)?)?.config;
+        let data = &mut config.data;
         let paths = [
-            Some(&mut config.data.train),
-            config.data.validation.as_mut(),
+            data.train.as_mut(),
+            data.train_measurements.as_mut(),
+            data.validation.as_mut(),
+            data.validation_measurements.as_mut(),
         ];
         for data in paths.into_iter().flatten() {
             *data = std::path::absolute(directory.join(&*data))
@@ -263,12 +356,20 @@ impl TrainConfig {
                 within(key, count, 1..=usize::MAX)?;
             }
         }
+        let sources = [Some(self.data.training()?), self.data.validation()?];
+        let measured = |source| matches!(source, Some(Source::Measurements(_)));
+        if sources.into_iter().any(measured) && self.loss.iter().any(Term::needs_truth) {
+            return Err(Error::Config(
+                "data gives measurements without ground truth, and a [[loss]] of kind `supervised` or `augmentation` needs it: give images in data.train and data.validation, or a loss such as `measurement_consistency` with `equivariant_imaging`".into(),
+            ));
+        }
         self.recipe().validate()
     }
 
-    /// The loss, the optimiser and the length of training.
+    /// The noise, the loss, the optimiser and the length of training.
     pub fn recipe(&self) -> Recipe {
         Recipe {
+            noise: self.problem.noise,
             loss: self.loss.clone(),
             optimiser: self.optimiser.clone(),
             training: self.training.clone(),
@@ -350,12 +451,14 @@ impl Recipe {
         // 1 - beta must not vanish in single precision either.
         within("optimiser.beta1", adam.beta1, 0.0..=0.999_999)?;
         within("optimiser.beta2", adam.beta2, 0.0..=0.999_999)?;
+        losses::check(&self.loss, self.noise)?;
         let training = &self.training;
         for (key, count) in [
             ("training.steps", training.steps),
             ("training.validate_every", training.validate_every),
             ("training.checkpoint_every", training.checkpoint_every),
             ("training.log_every", training.log_every),
+            ("training.patience", training.patience.unwrap_or(1)),
         ] {
             within(key, count, 1..=1 << 40)?;
         }

@@ -31,7 +31,10 @@ fn defaults_are_the_papers() {
         (model.group, model.width, model.blocks, model.memory),
         (Group::cyclic(4), 96, 8, 5)
     );
-    assert_eq!(config.data.train, Path::new("/configs/train.npy"));
+    assert_eq!(
+        config.data.train.as_deref(),
+        Some(Path::new("/configs/train.npy"))
+    );
 }
 
 #[test]
@@ -98,7 +101,7 @@ fn a_problem_may_stand_in_its_own_file() {
     let config = TrainConfig::parse(&path, text, &[]).expect("valid");
     let inline = parse(MINIMAL, &[]).expect("valid");
     assert_eq!(config.problem, inline.problem);
-    assert_eq!(config.data.train, directory.path().join("train.npy"));
+    assert_eq!(config.data.train, Some(directory.path().join("train.npy")));
     let text = text.replace("ct.toml", "missing.toml");
     let error = TrainConfig::parse(&path, &text, &[]).expect_err("refused");
     assert!(matches!(&error, Error::Io { .. }) && error.to_string().contains("missing.toml"));
@@ -151,7 +154,8 @@ fn every_bad_number_is_a_typed_error_that_names_its_key() {
             "kind = \"supervized\"",
             "nearest known one is `supervised`",
         ),
-        ("loss", "weight = 1", "unknown key `weight`"),
+        ("loss", "wieght = 1", "nearest known one is `weight`"),
+        ("loss", "weight = 0", "loss[0].weight = 0"),
         ("model", "widht = 3", "nearest known one is `width`"),
         ("model", "kind = \"resnet\"", "`unet`"),
     ] {
@@ -162,7 +166,11 @@ fn every_bad_number_is_a_typed_error_that_names_its_key() {
             "model" => "kind = \"learned_proximal_gradient\"\n",
             _ => "",
         };
-        let text = format!("{MINIMAL}[{section}]\n{kind}{line}\n");
+        let header = match section {
+            "loss" => "[[loss]]".to_string(),
+            section => format!("[{section}]"),
+        };
+        let text = format!("{MINIMAL}{header}\n{kind}{line}\n");
         let error = parse(&text, &[]).expect_err(line);
         assert!(matches!(error, Error::Config(_)), "{error}");
         let error = error.to_string();
@@ -210,4 +218,40 @@ fn networks_differ_in_what_they_compute_not_in_how() {
         spec.difference(&other).map(|d| d.0),
         Some("channels".into())
     );
+}
+
+#[test]
+fn a_loss_is_a_list_of_terms() {
+    let text = format!(
+        "{MINIMAL}[[loss]]\nkind = \"measurement_consistency\"\n[[loss]]\nkind = \"equivariant_imaging\"\nweight = 100.0\ntransforms = {{ rotation = \"quarter\" }}\n"
+    );
+    let config = parse(&text, &[]).expect("valid");
+    assert_eq!(config.loss.len(), 2);
+    let again = parse(&config.to_toml().expect("TOML"), &[]).expect("valid");
+    assert_eq!(again, config);
+    assert_eq!(parse(MINIMAL, &[]).expect("valid").loss, [Term::default()]);
+    let single = format!("{MINIMAL}[loss]\nkind = \"supervised\"\n");
+    let error = parse(&single, &[]).expect_err("one bracket").to_string();
+    assert!(
+        error.contains("[[loss]]") && error.contains("line"),
+        "{error}"
+    );
+}
+
+#[test]
+fn measurements_without_ground_truth_need_a_loss_without_it() {
+    let measured = MINIMAL.replace("train = ", "train_measurements = ");
+    assert_ne!(measured, MINIMAL);
+    let error = parse(&measured, &[]).expect_err("supervised").to_string();
+    assert!(error.contains("measurement_consistency"), "{error}");
+    let unsupervised = format!("{measured}[[loss]]\nkind = \"measurement_consistency\"\n");
+    let config = parse(&unsupervised, &[]).expect("valid");
+    let path = config.data.train_measurements.expect("a path");
+    assert!(path.is_absolute(), "{path:?}");
+    let both = MINIMAL.replace("train = ", "train_measurements = \"y.npy\"\ntrain = ");
+    let error = parse(&both, &[]).expect_err("both").to_string();
+    assert!(error.contains("data.train_measurements"), "{error}");
+    let neither = MINIMAL.replace("train = ", "validation = ");
+    let error = parse(&neither, &[]).expect_err("neither").to_string();
+    assert!(error.contains("data.train is missing"), "{error}");
 }

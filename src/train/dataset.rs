@@ -1,6 +1,7 @@
 //! Images with their measurements, and the order they are trained in.
 
-use crate::data::{AnyArray, Stream, npy};
+use crate::data::Stream;
+use crate::data::stack::Stack;
 use crate::error::{Error, Result};
 use crate::operators::LinearOperator;
 use crate::problems::Problem;
@@ -8,9 +9,10 @@ use crate::shape::Shape;
 use crate::tape::plan::Store;
 use std::path::Path;
 
-/// Ground-truth images and the measurements of each, on the host.
+/// Measurements, and of each the ground-truth image where there is one, on the host.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Dataset {
+    /// Empty if there is none.
     truth: Vec<f32>,
     measurements: Vec<f32>,
     count: usize,
@@ -45,23 +47,42 @@ impl Dataset {
                 ),
             ));
         }
-        for (name, values, one) in [
-            ("ground truth", &truth, image),
-            ("measurements", &measurements, measurement),
-        ] {
-            if let Some(i) = values.iter().position(|v| !v.is_finite()) {
-                return Err(Error::NotFinite(format!(
-                    "value {} of the {name} of image {} is {}",
-                    i % one.elements(),
-                    i / one.elements(),
-                    values[i]
-                )));
-            }
-        }
+        check_finite("ground truth", &truth, image)?;
+        check_finite("measurements", &measurements, measurement)?;
         Ok(Dataset {
             truth,
             measurements,
             count,
+            image,
+            measurement,
+        })
+    }
+
+    /// Measurements of shape `measurement`, one after another, of images of shape `image` (both with
+    /// N = 1) that nobody knows.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`].
+    pub fn measured(measurements: Vec<f32>, image: Shape, measurement: Shape) -> Result<Self> {
+        let one = measurement.elements();
+        if measurement.n() != 1
+            || one == 0
+            || measurements.is_empty()
+            || measurements.len() % one != 0
+        {
+            return Err(Error::shape(
+                "dataset",
+                format!(
+                    "{} values for measurements {measurement}: give whole ones, and at least one",
+                    measurements.len()
+                ),
+            ));
+        }
+        check_finite("measurements", &measurements, measurement)?;
+        Ok(Dataset {
+            truth: Vec::new(),
+            count: measurements.len() / one,
+            measurements,
             image,
             measurement,
         })
@@ -101,9 +122,14 @@ impl Dataset {
         self.measurement
     }
 
-    /// All images, one after another.
+    /// All images, one after another; none if the ground truth is unknown.
     pub fn truth(&self) -> &[f32] {
         &self.truth
+    }
+
+    /// Whether the ground truth is known.
+    pub fn has_truth(&self) -> bool {
+        !self.truth.is_empty()
     }
 
     /// All measurements, one after another.
@@ -129,23 +155,38 @@ impl Dataset {
         ))
     }
 
-    /// Copies image and measurement `index` to place `slot` of a batch.
-    pub(super) fn copy(
-        &self,
-        index: usize,
-        slot: usize,
-        truth: &mut [f32],
-        measurements: &mut [f32],
-    ) {
-        let part = |from: &[f32], to: &mut [f32], len: usize| {
-            to[slot * len..][..len].copy_from_slice(&from[index * len..][..len]);
-        };
-        part(&self.truth, truth, self.image.elements());
-        part(
-            &self.measurements,
-            measurements,
-            self.measurement.elements(),
-        );
+    /// The same with every value of the ground truth NaN.
+    #[cfg(test)]
+    pub(super) fn with_unreadable_truth(mut self) -> Self {
+        self.truth.fill(f32::NAN);
+        self
+    }
+
+    /// The ground truth of the images `indices`, one after another.
+    pub(super) fn truths(&self, indices: &[usize]) -> Vec<f32> {
+        gathered(&self.truth, self.image.elements(), indices)
+    }
+
+    /// The measurements `indices`, one after another.
+    pub(super) fn batch(&self, indices: &[usize]) -> Vec<f32> {
+        gathered(&self.measurements, self.measurement.elements(), indices)
+    }
+}
+
+fn gathered(values: &[f32], one: usize, indices: &[usize]) -> Vec<f32> {
+    let items = indices.iter().map(|i| &values[i * one..(i + 1) * one]);
+    items.flatten().copied().collect()
+}
+
+fn check_finite(name: &str, values: &[f32], one: Shape) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::NotFinite(format!(
+            "value {} of the {name} of image {} is {}",
+            i % one.elements(),
+            i / one.elements(),
+            values[i]
+        ))),
     }
 }
 
@@ -154,88 +195,74 @@ impl Dataset {
 /// part zero.
 ///
 /// # Errors
-/// Those of [`npy::read_npy`]; [`Error::Data`] if the images are complex where the problem is real,
-/// or are fewer than `count`.
+/// Those of [`Stack::read`] and [`Stack::first`].
 pub fn load_images(
     path: &Path,
     channels: usize,
     count: Option<usize>,
 ) -> Result<(Vec<f32>, Shape)> {
-    let array = npy::read_npy(path)?;
-    let [n, h, w] = match &array {
-        AnyArray::Real(a) => a.as_stack(),
-        AnyArray::Complex(a) => a.as_stack(),
-    };
-    if matches!(array, AnyArray::Complex(_)) && channels != 2 {
-        return Err(Error::data(
-            path,
-            format!(
-                "{n} complex images of {h}x{w} pixels, where the problem's have {channels} channels; save their magnitude or real part"
-            ),
-        ));
-    }
-    let wanted = count.unwrap_or(n);
-    if wanted > n {
-        return Err(Error::data(
-            path,
-            format!("it holds {n} images and {wanted} are asked for in [data]"),
-        ));
-    }
-    let pixels = h * w;
-    let mut images = Vec::with_capacity(wanted * channels * pixels);
-    for k in 0..wanted {
-        let range = k * pixels..(k + 1) * pixels;
-        match &array {
-            AnyArray::Real(a) => {
-                images.extend_from_slice(&a.data[range]);
-                // The imaginary part, if there is one.
-                images.resize((k + 1) * channels * pixels, 0.0);
-            }
-            AnyArray::Complex(a) => {
-                images.extend(a.data[range.clone()].iter().map(|z| z.re));
-                images.extend(a.data[range].iter().map(|z| z.im));
-            }
-        }
-    }
-    Ok((images, Shape::new(wanted, channels, h, w)))
+    let stack = Stack::read(path, channels)?.first(path, count)?;
+    Ok((stack.values, stack.shape))
 }
 
 /// The images of each step: every epoch is a new random order of all images, and epochs follow each
 /// other without a gap. A pure function of seed and step, so that a resumed run needs no
 /// generator's state.
+///
+/// Where several operators take turns (`period` of them), image `i` was measured by operator `i`
+/// modulo their number, and place `k` of a batch gets an image of operator `k` modulo it: each
+/// operator's images have an order of their own.
 #[derive(Clone, Debug)]
 pub(super) struct BatchOrder {
-    seed: u64,
-    count: usize,
     batch: usize,
+    classes: Vec<ClassOrder>,
+}
+
+impl BatchOrder {
+    /// The order of `count` images in batches of `batch`, a multiple of `period`.
+    pub fn new(seed: u64, count: usize, batch: usize, period: usize) -> Self {
+        let class = |k: usize| ClassOrder {
+            seed: seed.wrapping_add(k as u64),
+            epoch: None,
+            order: (k..count).step_by(period).collect(),
+        };
+        BatchOrder {
+            batch,
+            classes: (0..period).map(class).collect(),
+        }
+    }
+
+    /// The images of step `step`, counted from 0.
+    pub fn images(&mut self, step: u64) -> Vec<usize> {
+        let period = self.classes.len();
+        let each = (self.batch / period) as u64;
+        let image = |slot: usize| {
+            let position = step * each + (slot / period) as u64;
+            self.classes[slot % period].image(position)
+        };
+        (0..self.batch).map(image).collect()
+    }
+}
+
+/// The order of the images of one operator.
+#[derive(Clone, Debug)]
+struct ClassOrder {
+    seed: u64,
     /// The epoch whose order is at hand.
     epoch: Option<u64>,
     order: Vec<usize>,
 }
 
-impl BatchOrder {
-    pub fn new(seed: u64, count: usize, batch: usize) -> Self {
-        BatchOrder {
-            seed,
-            count,
-            batch,
-            epoch: None,
-            order: (0..count).collect(),
-        }
-    }
-
-    /// The image in place `slot` of step `step`, counted from 0.
-    pub fn image(&mut self, step: u64, slot: usize) -> usize {
-        let position = step * self.batch as u64 + slot as u64;
-        let epoch = position / self.count as u64;
+impl ClassOrder {
+    fn image(&mut self, position: u64) -> usize {
+        let count = self.order.len() as u64;
+        let epoch = position / count;
         if self.epoch != Some(epoch) {
-            for (i, image) in self.order.iter_mut().enumerate() {
-                *image = i;
-            }
+            self.order.sort_unstable();
             Stream::new(self.seed, &format!("order of epoch {epoch}")).shuffle(&mut self.order);
             self.epoch = Some(epoch);
         }
-        self.order[(position % self.count as u64) as usize]
+        self.order[(position % count) as usize]
     }
 }
 
@@ -245,11 +272,8 @@ mod tests {
 
     #[test]
     fn every_epoch_shows_every_image_once_in_another_order() {
-        let mut order = BatchOrder::new(3, 10, 4);
-        let all: Vec<usize> = (0..10)
-            .flat_map(|step| (0..4).map(move |slot| (step, slot)))
-            .map(|(step, slot)| order.image(step, slot))
-            .collect();
+        let mut order = BatchOrder::new(3, 10, 4, 1);
+        let all: Vec<usize> = (0..10).flat_map(|step| order.images(step)).collect();
         for epoch in all.chunks(10) {
             let mut sorted = epoch.to_vec();
             sorted.sort_unstable();
@@ -261,17 +285,42 @@ mod tests {
 
     #[test]
     fn the_order_is_a_function_of_seed_and_step() {
-        let mut straight = BatchOrder::new(5, 7, 2);
-        let images: Vec<usize> = (0..30).map(|step| straight.image(step, 1)).collect();
+        let mut straight = BatchOrder::new(5, 7, 2, 1);
+        let images: Vec<_> = (0..30).map(|step| straight.images(step)).collect();
         for step in [29, 3, 17] {
-            let image = BatchOrder::new(5, 7, 2).image(step, 1);
-            assert_eq!(image, images[step as usize]);
+            let found = BatchOrder::new(5, 7, 2, 1).images(step);
+            assert_eq!(found, images[step as usize]);
         }
-        let other: Vec<usize> = {
-            let mut order = BatchOrder::new(6, 7, 2);
-            (0..30).map(|step| order.image(step, 1)).collect()
-        };
+        let mut other = BatchOrder::new(6, 7, 2, 1);
+        let other: Vec<_> = (0..30).map(|step| other.images(step)).collect();
         assert_ne!(images, other);
+    }
+
+    #[test]
+    fn operators_take_turns_within_a_batch() {
+        // Images 0, 3, 6 | 1, 4 | 2, 5 by three operators.
+        let mut order = BatchOrder::new(1, 7, 6, 3);
+        let steps: Vec<_> = (0..6).map(|step| order.images(step)).collect();
+        for images in &steps {
+            let operators: Vec<usize> = images.iter().map(|i| i % 3).collect();
+            assert_eq!(operators, [0, 1, 2, 0, 1, 2]);
+        }
+        let mut first: Vec<_> = steps.iter().flat_map(|s| [s[0], s[3]]).collect();
+        first.sort_unstable();
+        assert_eq!(first, [0, 0, 0, 0, 3, 3, 3, 3, 6, 6, 6, 6]);
+    }
+
+    #[test]
+    fn measurements_need_no_images() {
+        let (image, measurement) = (Shape::new(1, 1, 2, 2), Shape::new(1, 1, 1, 3));
+        let data = Dataset::measured(vec![1.0; 6], image, measurement).expect("two");
+        assert_eq!((data.count(), data.has_truth()), (2, false));
+        for wrong in [vec![], vec![1.0; 7]] {
+            let error = Dataset::measured(wrong, image, measurement).expect_err("sizes");
+            assert!(matches!(error, Error::Shape { .. }), "{error}");
+        }
+        let error = Dataset::measured(vec![f32::NAN; 3], image, measurement).expect_err("NaN");
+        assert!(matches!(error, Error::NotFinite(_)), "{error}");
     }
 
     #[test]
@@ -294,6 +343,7 @@ mod tests {
 
     #[test]
     fn image_files_become_planar_batches() {
+        use crate::data::npy;
         use num_complex::Complex32;
         let directory = tempfile::tempdir().expect("a directory");
         let (real, complex) = (
@@ -314,7 +364,7 @@ mod tests {
         assert_eq!(load(&complex, 2, None), Ok((planar, [1, 2, 1, 2])));
         for (path, channels, count, word) in [
             (&complex, 1, None, "complex"),
-            (&real, 1, Some(3), "holds 2 images"),
+            (&real, 1, Some(3), "holds 2 items"),
         ] {
             let error = load(path, channels, count).expect_err("refused");
             assert!(error.contains(word), "{error}");

@@ -26,7 +26,7 @@ pub(super) struct Forward {
 
 impl Forward {
     /// Compiles for up to `count` images at a time: fewer if that keeps the device busy, or if more
-    /// do not fit into the memory that is left after `reserved` bytes.
+    /// do not fit into memory.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] if not even one image fits; those of recording and compiling.
@@ -35,14 +35,13 @@ impl Forward {
         operator: &dyn LinearOperator,
         model: &dyn Network,
         count: usize,
-        reserved: u64,
     ) -> Result<Self> {
         let (image, measurement) = (operator.domain(), operator.range());
         let pixels = (image.h() * image.w()).max(1);
         let mut batch = (PIXELS / pixels).clamp(1, count.max(1));
         loop {
             let (tape, output) = record(model, operator, batch)?;
-            match compile_within(&tape, output, store, reserved) {
+            match compile_within(&tape, output, store) {
                 Err(Error::OutOfMemory { .. }) if batch > 1 => batch /= 2,
                 plan => {
                     return Ok(Forward {
@@ -56,11 +55,6 @@ impl Forward {
                 }
             }
         }
-    }
-
-    /// Bytes that the plan takes.
-    pub fn bytes(&self) -> u64 {
-        self.plan.memory().total()
     }
 
     /// The largest number of images in one replay.
@@ -141,13 +135,13 @@ pub(super) fn record(
     Ok((tape, output))
 }
 
-fn compile_within(tape: &Tape, output: Var, store: &Store, reserved: u64) -> Result<Plan> {
+fn compile_within(tape: &Tape, output: Var, store: &Store) -> Result<Plan> {
     let needed = Plan::memory_needed(tape, &[output], store, Options::tuned())?.total();
     if let Some(available) = store.gpu().memory_limit()
-        && needed + reserved > available
+        && needed > available
     {
         return Err(Error::OutOfMemory {
-            needed: needed + reserved,
+            needed,
             available,
             advice: "use a smaller image or width, or raise --memory-limit".into(),
         });

@@ -5,7 +5,8 @@
 //! | --- | --- |
 //! | [`config`] | a training config as TOML, every default and every check |
 //! | [`dataset`] | images with their measurements, and the order they are trained in |
-//! | [`trainer`] | one training step as a compiled plan, and validation |
+//! | [`trainer`] | one training step as a compiled plan |
+//! | `validation`, `draws` | scores on what is not trained on; a loss's random transforms |
 //! | [`checkpoint`] | the state of a training run on disk |
 //! | [`run_dir`] | the directory of a run: config, log, checkpoints |
 //! | [`run`](mod@run) | the loop |
@@ -20,6 +21,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod dataset;
+mod draws;
 mod forward;
 pub mod prepare;
 pub mod reconstructor;
@@ -27,10 +29,11 @@ pub mod run;
 pub mod run_dir;
 mod tensor_file;
 pub mod trainer;
+mod validation;
 
 pub use checkpoint::{Checkpoint, TrainingState};
 pub use config::{
-    AdamConfig, DataConfig, LossConfig, ModelSpec, OptimiserConfig, Recipe, Schedule, TrainConfig,
+    AdamConfig, DataConfig, ModelSpec, OptimiserConfig, Recipe, Schedule, TrainConfig,
     TrainingConfig,
 };
 pub use dataset::Dataset;

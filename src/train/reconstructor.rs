@@ -51,7 +51,7 @@ impl Reconstructor {
             store.write(name, shape, &values[range])?;
         }
         Ok(Reconstructor {
-            forward: Forward::compile(&store, operator, &*deployed, batch, 0)?,
+            forward: Forward::compile(&store, operator, &*deployed, batch)?,
             parameters: model.parameters().count(),
         })
     }

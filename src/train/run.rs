@@ -58,8 +58,9 @@ pub struct Summary {
     pub loss: Option<f64>,
     /// The last validation's scores.
     pub validation: Option<Scores>,
-    /// The best mean PSNR in validation.
-    pub best_psnr: Option<f64>,
+    /// The best validation: the greatest mean PSNR, or the least loss where training knows no
+    /// ground truth.
+    pub best: Option<f64>,
     /// Seconds of training, over all resumptions.
     pub seconds: f64,
 }
@@ -99,7 +100,8 @@ pub fn run(
     };
     let training = run.trainer.recipe().training.clone();
     let mut marks = VecDeque::with_capacity(IN_FLIGHT);
-    while run.trainer.completed() < training.steps {
+    let patience = training.patience.unwrap_or(u64::MAX);
+    while run.trainer.completed() < training.steps && run.trainer.state().stale < patience {
         run.trainer.step()?;
         let gpu = run.trainer.gpu();
         marks.push_back(gpu.mark());
@@ -120,10 +122,11 @@ pub fn run(
         if due(training.validate_every) {
             run.validate()?;
         }
-        if due(training.checkpoint_every) {
+        let ended = last || run.trainer.state().stale >= patience;
+        if ended || due(training.checkpoint_every) {
             run.save(Which::Last)?;
         }
-        if !last && interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+        if !ended && interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
             return Err(run.interrupted()?);
         }
     }
@@ -132,7 +135,7 @@ pub fn run(
         steps: run.trainer.completed(),
         loss: run.loss,
         validation: run.validation,
-        best_psnr: run.trainer.state().best_psnr,
+        best: run.trainer.state().best,
         seconds: run.trainer.state().seconds,
     })
 }
@@ -207,13 +210,20 @@ impl Run<'_> {
         self.tell(Record {
             step: self.trainer.completed(),
             validation_loss: Some(scores.loss),
-            validation_psnr: Some(scores.psnr),
+            validation_psnr: scores.psnr,
             ..Record::default()
         })?;
-        let best = self.trainer.state().best_psnr;
-        if best.is_none_or(|best| scores.psnr > best) {
-            self.trainer.state_mut().best_psnr = Some(scores.psnr);
+        // What training must not know does not select either.
+        let (score, sign) = match scores.psnr {
+            Some(psnr) if !self.trainer.selects_by_loss() => (psnr, 1.0),
+            _ => (scores.loss, -1.0),
+        };
+        let state = self.trainer.state_mut();
+        if state.best.is_none_or(|best| sign * (score - best) > 0.0) {
+            (state.best, state.stale) = (Some(score), 0);
             self.save(Which::Best)?;
+        } else {
+            state.stale += 1;
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! One training step as a compiled plan that is replayed.
 
 use super::checkpoint::{Checkpoint, TrainingState};
-use super::config::{AdamConfig, LossConfig, ModelSpec, OptimiserConfig, Recipe};
+use super::config::{AdamConfig, ModelSpec, OptimiserConfig, Recipe};
 use super::dataset::{BatchOrder, Dataset};
-use super::forward::{self, Forward};
+use super::draws;
+use super::forward;
+use super::validation::Validation;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pending};
-use crate::losses;
-use crate::metrics;
+use crate::losses::{self, LossState, MotionInput, Randomness, Scene};
 use crate::models::{ModelConfig, Network};
 use crate::operators::LinearOperator;
 use crate::reference::adam::rates;
@@ -32,13 +33,11 @@ pub struct Trainer {
     model: Arc<dyn Network>,
     recipe: Recipe,
     data: Dataset,
-    validation: Option<(Dataset, Forward)>,
+    validation: Option<Validation>,
     recorded: Recorded,
     plan: Plan,
     order: BatchOrder,
     state: TrainingState,
-    truth: Vec<f32>,
-    measurements: Vec<f32>,
 }
 
 /// Mean scores over the validation images.
@@ -47,12 +46,12 @@ pub struct Scores {
     /// The training loss.
     pub loss: f64,
     /// Peak signal-to-noise ratio in decibels, with the maximum of each ground truth as the peak;
-    /// complex images by their magnitude.
-    pub psnr: f64,
+    /// complex images by their magnitude. None where the ground truth is unknown.
+    pub psnr: Option<f64>,
 }
 
 /// The input that numbers the random draws of a training step.
-const DRAW: &str = "draw";
+pub(super) const DRAW: &str = "draw";
 /// Draws have numbers below this one; a longer training repeats them.
 const DRAWS: u64 = 1 << 24;
 
@@ -66,6 +65,12 @@ struct Recorded {
     statistics: Vec<Var>,
     /// Something is drawn at random.
     draws: bool,
+    /// The loss compares with the ground truth.
+    reads_truth: bool,
+    /// The transforms that the loss draws.
+    motions: Vec<MotionInput>,
+    /// What the loss carries from step to step.
+    states: Vec<LossState>,
 }
 
 impl Recorded {
@@ -102,33 +107,31 @@ impl Trainer {
             )));
         }
         data.check(operator)?;
-        if let Some(validation) = &validation {
-            validation.check(operator)?;
-            // Before hours of training, not after.
-            score(validation, validation.truth(), None)?;
-        }
         let model = spec.build()?;
         let store = Store::new(gpu);
         let (tape, recorded) = record(&*model, operator, recipe)?;
+        if recorded.reads_truth && !data.has_truth() {
+            return Err(Error::Config(
+                "the loss needs ground truth and the training data have none: train on images"
+                    .into(),
+            ));
+        }
         let plan = Plan::compile(&tape, &recorded.outputs(), &store, Options::tuned())?;
+        let reserved = plan.memory().total();
         let validation = validation
-            .map(|data| {
-                let reserved = plan.memory().total();
-                let forward = Forward::compile(&store, operator, &*model, data.count(), reserved)?;
-                Ok::<_, Error>((data, forward))
-            })
+            .map(|data| Validation::new(&store, &*model, operator, recipe, data, reserved))
             .transpose()?;
         let trainer = Trainer {
-            order: BatchOrder::new(recipe.training.seed, data.count(), batch),
-            truth: vec![0.0; batch * data.image().elements()],
-            measurements: vec![0.0; batch * data.measurement().elements()],
+            order: BatchOrder::new(recipe.training.seed, data.count(), batch, operator.period()),
             spec: spec.clone(),
             recipe: recipe.clone(),
             state: TrainingState {
                 step: 0,
                 seed: recipe.training.seed,
                 seconds: 0.0,
-                best_psnr: None,
+                best: None,
+                stale: 0,
+                loss: recorded.states.iter().map(|state| state.initial).collect(),
             },
             store,
             model,
@@ -138,7 +141,7 @@ impl Trainer {
             plan,
         };
         let initial = trainer.model.parameters().initial(recipe.training.seed);
-        trainer.write_states(&initial, None)?;
+        trainer.write_states(&initial, None, &trainer.state.loss)?;
         Ok(trainer)
     }
 
@@ -149,10 +152,8 @@ impl Trainer {
     /// # Errors
     /// None in practice: construction has checked every shape.
     pub fn step(&mut self) -> Result<()> {
-        for slot in 0..self.recipe.training.batch {
-            let image = self.order.image(self.state.step, slot);
-            (self.data).copy(image, slot, &mut self.truth, &mut self.measurements);
-        }
+        let images = self.order.images(self.state.step);
+        let measurements = self.data.batch(&images);
         let t = self.state.step + 1;
         let adam = self.adam();
         let lr = adam.learning_rate(t, self.recipe.training.steps);
@@ -160,14 +161,23 @@ impl Trainer {
         let AdamConstants { beta1, beta2, .. } = adam.constants();
         let rates = rates(lr, [beta1, beta2].map(f64::from), t).map(|r| r as f32);
         let draw = [(t % DRAWS) as f32];
-        let mut inputs: Vec<(&str, &[f32])> = vec![
-            ("measurements", &self.measurements),
-            ("truth", &self.truth),
-            ("rates", &rates),
-        ];
+        let mut inputs: Vec<(&str, &[f32])> =
+            vec![("measurements", &measurements), ("rates", &rates)];
+        let truth;
+        if self.recorded.reads_truth {
+            truth = self.data.truths(&images);
+            inputs.push((Scene::TRUTH, &truth));
+        }
         if self.recorded.draws {
             inputs.push((DRAW, &draw));
         }
+        let seed = self.recipe.training.seed;
+        let moved = draws::draw(&self.recorded.motions, seed, &format!("step {t}"))?;
+        inputs.extend(
+            moved
+                .iter()
+                .map(|(name, values)| (name.as_str(), &values[..])),
+        );
         self.plan.run(&inputs)?;
         self.state.step = t;
         Ok(())
@@ -245,7 +255,11 @@ impl Trainer {
                 }
             }
         }
-        self.write_states(&before.parameters, before.moments.as_ref())?;
+        self.write_states(
+            &before.parameters,
+            before.moments.as_ref(),
+            &before.state.loss,
+        )?;
         self.state = before.state;
         Ok((step_ms, best))
     }
@@ -255,18 +269,23 @@ impl Trainer {
     /// # Errors
     /// [`Error::NotFinite`] that names the step if a reconstruction is not; [`Error::Device`].
     pub fn validate(&self) -> Result<Option<Scores>> {
-        let Some((data, forward)) = &self.validation else {
+        let Some(validation) = &self.validation else {
             return Ok(None);
         };
-        let images = forward.apply(data.measurements(), data.count());
-        let images = images.map_err(|e| match e {
+        let scores = validation.scores().map_err(|e| match e {
             Error::NotFinite(what) => Error::NotFinite(format!(
                 "validation after step {}: {what}; {}",
                 self.state.step, ADVICE
             )),
             other => other,
         })?;
-        score(data, &images, Some(&self.recipe.loss)).map(Some)
+        Ok(Some(scores))
+    }
+
+    /// Whether validation selects by the loss, because training knows no ground truth, or by the
+    /// PSNR.
+    pub fn selects_by_loss(&self) -> bool {
+        !self.recorded.reads_truth
     }
 
     /// The device.
@@ -296,7 +315,7 @@ impl Trainer {
 
     /// Bytes that validation takes on top.
     pub fn validation_bytes(&self) -> u64 {
-        (self.validation.as_ref()).map_or(0, |(_, forward)| forward.bytes())
+        self.validation.as_ref().map_or(0, Validation::bytes)
     }
 
     /// The network's [values](crate::nn::Parameters::values); blocks.
@@ -314,12 +333,21 @@ impl Trainer {
     /// # Errors
     /// [`Error::Shape`] if there is another number of them.
     pub fn set_parameters(&mut self, values: &[f32]) -> Result<()> {
-        self.write_states(values, None)?;
+        let initial: Vec<f32> = self.recorded.states.iter().map(|s| s.initial).collect();
+        self.write_states(values, None, &initial)?;
         self.state.step = 0;
         Ok(())
     }
 
-    fn write_states(&self, values: &[f32], moments: Option<&[Vec<f32>; 2]>) -> Result<()> {
+    fn write_states(
+        &self,
+        values: &[f32],
+        moments: Option<&[Vec<f32>; 2]>,
+        loss: &[f32],
+    ) -> Result<()> {
+        for (state, value) in self.recorded.states.iter().zip(loss) {
+            self.store.write(state.name, Shape::SCALAR, &[*value])?;
+        }
         let parameters = self.model.parameters();
         if values.len() != parameters.values() {
             return Err(Error::shape(
@@ -366,9 +394,14 @@ impl Trainer {
                 }
             }
         }
+        let states = self.recorded.states.iter();
+        let states = states.map(|state| Ok(self.store.read(state.name)?[0]));
         Ok(Checkpoint {
             model: self.spec.clone(),
-            state: self.state.clone(),
+            state: TrainingState {
+                loss: states.collect::<Result<_>>()?,
+                ..self.state.clone()
+            },
             parameters,
             moments: Some(moments),
         })
@@ -404,7 +437,11 @@ impl Trainer {
         if checkpoint.moments.is_none() {
             return bad("the checkpoint has no optimiser state".into());
         }
-        self.write_states(&checkpoint.parameters, checkpoint.moments.as_ref())?;
+        if checkpoint.state.loss.len() != self.recorded.states.len() {
+            return bad("the loss carries other numbers from step to step".into());
+        }
+        let (moments, loss) = (checkpoint.moments.as_ref(), &checkpoint.state.loss);
+        self.write_states(&checkpoint.parameters, moments, loss)?;
         self.state = checkpoint.state.clone();
         Ok(())
     }
@@ -445,16 +482,33 @@ fn record(
     recipe: &Recipe,
 ) -> Result<(Tape, Recorded)> {
     let batch = recipe.training.batch;
+    let terms = &recipe.loss;
+    if losses::calls_again(terms) && model.parameters().has_statistics() {
+        return Err(Error::Config(
+            "[model] normalisation = \"batch\": the [[loss]] applies the network more than once in a step, and statistics of each batch would make it another function each time; use \"instance\" or \"none\"".into(),
+        ));
+    }
+    let period = operator.period();
+    if !batch.is_multiple_of(period) {
+        return Err(Error::Config(format!(
+            "[training] batch = {batch}: {period} operators take turns, so use a multiple of {period}"
+        )));
+    }
     let mut tape = Tape::new();
     let y = tape.input("measurements", operator.range().with(0, batch));
-    let truth = tape.input("truth", operator.domain().with(0, batch));
     let rates = tape.input("rates", Shape::vector(2));
     let draw = tape.input(DRAW, Shape::SCALAR);
     let (theta, bound) = model.parameters().bind(&mut tape)?;
     let bound = bound.in_training(draw);
-    let estimate = model.reconstruct(&mut tape, &bound, operator, y)?;
-    let LossConfig::Supervised {} = recipe.loss;
-    let loss = losses::half_mean_squared_error(&mut tape, estimate, truth)?;
+    let network = |tape: &mut Tape, operator: &dyn LinearOperator, y| {
+        model.reconstruct(tape, &bound, operator, y)
+    };
+    let randomness = Randomness {
+        seed: recipe.training.seed,
+        draw,
+    };
+    let mut scene = Scene::new(&network, operator, recipe.noise, y, randomness);
+    let loss = losses::record(terms, &mut tape, &mut scene)?;
     let gradients = tape.gradients(loss, bound.vars())?;
     let mut gradient = model.parameters().pack(&mut tape, &gradients)?;
     let OptimiserConfig::Adam(adam) = &recipe.optimiser;
@@ -467,7 +521,10 @@ fn record(
         loss,
         parameters,
         statistics: tape.assigned(),
-        draws: (tape.nodes().iter()).any(|node| node.inputs.contains(&draw.index())),
+        draws: tape.reads(draw),
+        reads_truth: scene.reads_truth(),
+        motions: scene.motions().to_vec(),
+        states: scene.states().to_vec(),
     };
     Ok((tape, recorded))
 }
@@ -484,36 +541,14 @@ fn clip(tape: &mut Tape, gradient: Var, limit: f32) -> Result<Var> {
     tape.mul(gradient, factor)
 }
 
-/// Mean loss (0 without one) and mean PSNR of `images` against the ground truth.
-fn score(data: &Dataset, images: &[f32], loss: Option<&LossConfig>) -> Result<Scores> {
-    let one = data.image().elements();
-    let mut sum = Scores {
-        loss: 0.0,
-        psnr: 0.0,
-    };
-    for (truth, image) in data.truth().chunks(one).zip(images.chunks(one)) {
-        if let Some(LossConfig::Supervised {}) = loss {
-            let squares = truth.iter().zip(image);
-            let squares = squares.map(|(&t, &u)| (f64::from(u) - f64::from(t)).powi(2));
-            sum.loss += 0.5 * squares.sum::<f64>() / one as f64;
-        }
-        let [truth, image] = [truth, image].map(|x| metrics::magnitude(x, data.image().c()));
-        sum.psnr += metrics::psnr(&truth, &image)?;
-    }
-    let n = data.count() as f64;
-    Ok(Scores {
-        loss: sum.loss / n,
-        psnr: sum.psnr / n,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::Capabilities;
+    use crate::losses::Term;
     use crate::models::LearnedProximalGradient;
     use crate::models::LearnedProximalGradientConfig;
-    use crate::operators::RayTransform;
+    use crate::operators::{Noise, RayTransform};
     use crate::shape::ParallelBeam;
 
     /// Bytes of the paper's training step at full size, without a device.
@@ -549,5 +584,45 @@ mod tests {
             assert!(recomputed < 2_000_000_000, "{recomputed} bytes");
             assert!(recomputed < kept / 2, "{recomputed} and {kept} bytes");
         }
+    }
+
+    /// Whatever a loss without ground truth does with it would show.
+    #[test]
+    fn a_loss_from_measurements_survives_a_ground_truth_of_nan() {
+        use crate::gpu::Selection;
+        use crate::losses::{EquivariantImaging, Splitting, Sure};
+        let gpu = Gpu::open(&Selection::default()).expect("an adapter");
+        let operator = RayTransform::new(ParallelBeam::equispaced([8, 8], 0.36, 6, 12));
+        let (images, measurements) = (vec![0.5; 2 * 64], vec![0.1; 2 * 72]);
+        let data = Dataset::new(images, measurements, operator.domain(), operator.range())
+            .expect("fits")
+            .with_unreadable_truth();
+        let config = ModelConfig::LearnedProximalGradient(LearnedProximalGradientConfig {
+            width: 8,
+            blocks: 1,
+            ..Default::default()
+        });
+        let spec = ModelSpec::new(&config, &operator, 0.3);
+        let steps = |loss: Vec<Term>| {
+            let recipe = Recipe {
+                noise: Noise::Gaussian { sigma: 0.01 },
+                loss,
+                ..Recipe::default()
+            };
+            let trainer = Trainer::new(&gpu, &spec, &operator, &recipe, data.clone(), None);
+            let mut trainer = trainer.expect("fits");
+            (0..3).for_each(|_| trainer.step().expect("steps"));
+            trainer.checkpoint().is_ok()
+        };
+        let imaging = EquivariantImaging {
+            noise: true,
+            ..Default::default()
+        };
+        assert!(steps(vec![
+            Term::Sure(Sure::default()),
+            Term::EquivariantImaging(imaging),
+            Term::Splitting(Splitting::default()),
+        ]));
+        assert!(!steps(vec![Term::default()]));
     }
 }

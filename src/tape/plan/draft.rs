@@ -207,7 +207,7 @@ fn owners(nodes: &[Node]) -> Vec<(usize, usize)> {
     let mut owner: Vec<(usize, usize)> = Vec::with_capacity(nodes.len());
     for (index, node) in nodes.iter().enumerate() {
         let own = match &node.op {
-            Op::Reshape => owner[node.inputs[0]],
+            op if op.is_view() => owner[node.inputs[0]],
             op if op.updates() > 0 => owner[node.inputs[0]],
             Op::Slice { axis, start } => {
                 let input = nodes[node.inputs[0]].shape;

@@ -59,7 +59,7 @@ pub(super) fn join(
                 // The reshapes of a part are views of it.
                 let mut source = part;
                 let mut alone = readers[source] == 1;
-                while nodes[source].op == Op::Reshape {
+                while nodes[source].op.is_view() {
                     source = nodes[source].inputs[0];
                     alone &= readers[source] == 1;
                 }

@@ -94,7 +94,7 @@ pub(super) fn lower(
             transpose_b,
         } => matmul::matmul(input(0), input(1), *transpose_a, *transpose_b, output),
         // A reshape or slice that is not a view; see `views`.
-        Op::Reshape => layout::copy(output),
+        Op::Reshape | Op::Detach => layout::copy(output),
         Op::Slice { axis, start } => layout::slice(input(0), output, *axis, *start),
         Op::Transpose(axes) => layout::transpose(input(0), *axes),
         Op::Pad { axis, before } => layout::pad(input(0), output, *axis, *before),

@@ -24,6 +24,11 @@ impl Tape {
         })
     }
 
+    /// The elements of `x` as they are, held fixed: no gradient passes through.
+    pub fn detach(&mut self, x: Var) -> Var {
+        self.push(Op::Detach, &[x], x.shape)
+    }
+
     /// Axis `i` of the result is axis `axes[i]` of `x`.
     ///
     /// # Errors

@@ -213,7 +213,10 @@ impl Tape {
         }
         // One dispatch must not bind a buffer twice, so what only views a state is copied first.
         let mut source = value.index;
-        while matches!(self.nodes[source].op, Op::Reshape | Op::Slice { .. }) {
+        while matches!(
+            self.nodes[source].op,
+            Op::Reshape | Op::Detach | Op::Slice { .. }
+        ) {
             source = self.nodes[source].inputs[0];
         }
         let source = &self.nodes[source].op;
@@ -223,6 +226,11 @@ impl Tape {
             value
         };
         Ok(self.push(Op::Assign, &[state, value], state.shape))
+    }
+
+    /// Whether an operation reads `x`.
+    pub fn reads(&self, x: Var) -> bool {
+        self.nodes.iter().any(|node| node.inputs.contains(&x.index))
     }
 
     /// The results of all [assignments](Tape::assign) so far: outputs that a plan needs if it is to

@@ -4,7 +4,7 @@
 //! problem has several. The axes before those count items, and come back in the files that are
 //! written. Complex numbers are two channels.
 
-use crate::data::{AnyArray, npy};
+use super::{AnyArray, npy};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use num_complex::Complex32;
@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// Items of one shape, as the tape takes them.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Stack {
+pub struct Stack {
     /// `N C H W`, row-major.
     pub values: Vec<f32>,
     /// The shape of all of them.
@@ -120,6 +120,26 @@ impl Stack {
         ))
     }
 
+    /// The first `count` items; `None`: all.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there are fewer.
+    pub fn first(mut self, path: &Path, count: Option<usize>) -> Result<Self> {
+        let Some(wanted) = count else {
+            return Ok(self);
+        };
+        if wanted > self.count() {
+            return Err(Error::data(
+                path,
+                format!("it holds {} items and {wanted} are asked for", self.count()),
+            ));
+        }
+        self.shape = self.item().with(0, wanted);
+        self.leading = vec![wanted];
+        self.values.truncate(self.shape.elements());
+        Ok(self)
+    }
+
     /// The number of items.
     pub fn count(&self) -> usize {
         self.shape.n()
@@ -158,20 +178,15 @@ impl Stack {
 }
 
 /// The axes of one item in a file: rows and columns, after the coils if there are several.
-pub(super) fn extents(item: Shape) -> Vec<usize> {
+pub fn extents(item: Shape) -> Vec<usize> {
     let coils = (item.c() > 2).then_some(item.c() / 2);
     coils.into_iter().chain([item.h(), item.w()]).collect()
 }
 
 /// The axes of one item for people: `16x16`, or `8x16x16` for eight coils.
-pub(super) fn described(item: Shape) -> String {
+pub fn described(item: Shape) -> String {
     let extents: Vec<String> = extents(item).iter().map(usize::to_string).collect();
     extents.join("x")
-}
-
-/// Puts the name of a file in the place of the name that a library function gave to its argument.
-pub(super) fn about_file<T>(result: Result<T>, path: &Path) -> Result<T> {
-    result.map_err(|error| error.about(path))
 }
 
 #[cfg(test)]
