@@ -1,6 +1,6 @@
 //! The problem file: `[operator]`, `[noise]` and, for complex images, `[phase]`.
 
-use super::fourier::FourierConfig;
+use super::{BlurConfig, DownsamplingConfig, FourierConfig, InpaintingConfig};
 use crate::config::within;
 use crate::data::phase::SmoothPhase;
 use crate::error::{Error, Result};
@@ -35,6 +35,8 @@ impl ProblemConfig {
     pub fn resolved(&self) -> Result<Self> {
         self.noise.validate()?;
         let operator = self.operator.resolved()?;
+        let complex = matches!(operator, OperatorConfig::Fourier(_));
+        let kind = operator.kind();
         match (&operator, &self.noise) {
             (
                 OperatorConfig::Fourier(_),
@@ -45,12 +47,18 @@ impl ProblemConfig {
                         .into(),
                 ));
             }
-            (OperatorConfig::RayTransform(_), _) if self.phase.is_some() => {
-                return Err(Error::Config(
-                    "[phase]: the images of a ray_transform are real and have no phase; remove the section".into(),
-                ));
+            (OperatorConfig::RayTransform(_), Noise::LowDoseCt { .. }) => {}
+            (_, Noise::LowDoseCt { .. }) => {
+                return Err(Error::Config(format!(
+                    "noise.kind: `low_dose_ct` is the noise of rays through an object, and {kind} has none; use `gaussian`, `poisson`, `poisson_gaussian` or `none`"
+                )));
             }
             _ => {}
+        }
+        if self.phase.is_some() && !complex {
+            return Err(Error::Config(format!(
+                "[phase]: the images of operator.kind = \"{kind}\" are real and have no phase; remove the section"
+            )));
         }
         if let Some(phase) = &self.phase {
             phase.validate()?;
@@ -66,14 +74,19 @@ impl ProblemConfig {
     /// # Errors
     /// [`Error::Io`] if there is no current directory.
     pub fn anchored(&self, directory: &Path) -> Result<Self> {
-        let operator = match &self.operator {
-            OperatorConfig::Fourier(config) => OperatorConfig::Fourier(config.anchored(directory)?),
-            other => other.clone(),
-        };
-        Ok(ProblemConfig {
-            operator,
-            ..self.clone()
-        })
+        let mut config = self.clone();
+        match &mut config.operator {
+            OperatorConfig::RayTransform(_) => {}
+            OperatorConfig::Fourier(config) => config.anchor(directory)?,
+            OperatorConfig::Inpainting(config) => config.mask.anchor(directory)?,
+            OperatorConfig::Blur(config) => config.kernel.anchor(directory)?,
+            OperatorConfig::Downsampling(config) => {
+                if let Some(kernel) = &mut config.kernel {
+                    kernel.anchor(directory)?;
+                }
+            }
+        }
+        Ok(config)
     }
 }
 
@@ -85,6 +98,12 @@ pub enum OperatorConfig {
     RayTransform(RayTransformConfig),
     /// Magnetic resonance imaging.
     Fourier(FourierConfig),
+    /// Missing pixels.
+    Inpainting(InpaintingConfig),
+    /// Blurred images.
+    Blur(BlurConfig),
+    /// Images of low resolution.
+    Downsampling(DownsamplingConfig),
 }
 
 impl Default for OperatorConfig {
@@ -94,23 +113,38 @@ impl Default for OperatorConfig {
 }
 
 impl OperatorConfig {
+    /// The `kind`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            OperatorConfig::RayTransform(_) => "ray_transform",
+            OperatorConfig::Fourier(_) => "fourier",
+            OperatorConfig::Inpainting(_) => "inpainting",
+            OperatorConfig::Blur(_) => "blur",
+            OperatorConfig::Downsampling(_) => "downsampling",
+        }
+    }
+
     /// The operator on a grid that is `oversampling` times finer than the configured one: the same
-    /// field of view and the same measurement. For k-space there is no finer grid.
+    /// field of view and the same measurement. Only the ray transform has finer grids.
     ///
     /// # Errors
     /// [`Error::Config`] naming the key whose value cannot be used; [`Error::Io`] or
     /// [`Error::Data`] naming a file.
     pub fn build(&self, oversampling: usize) -> Result<Arc<dyn LinearOperator>> {
+        if oversampling != 1 && !self.has_finer_grids() {
+            return Err(Error::Config(format!(
+                "operator.image_size: {} is simulated on the grid of the image alone, not on one {oversampling} times as fine; give images of that size",
+                self.kind()
+            )));
+        }
         Ok(match self {
             OperatorConfig::RayTransform(config) => {
                 Arc::new(RayTransform::new(config.geometry(oversampling)?))
             }
-            OperatorConfig::Fourier(_) if oversampling != 1 => {
-                return Err(Error::Config(format!(
-                    "operator.image_size: k-space is simulated on the grid of the image alone, not on one {oversampling} times as fine; give images of that size"
-                )));
-            }
             OperatorConfig::Fourier(config) => Arc::new(config.operator()?),
+            OperatorConfig::Inpainting(config) => Arc::new(config.operator()?),
+            OperatorConfig::Blur(config) => Arc::new(config.operator()?),
+            OperatorConfig::Downsampling(config) => Arc::new(config.operator()?),
         })
     }
 
@@ -129,6 +163,11 @@ impl OperatorConfig {
                 OperatorConfig::RayTransform(config.resolved()?)
             }
             OperatorConfig::Fourier(config) => OperatorConfig::Fourier(config.resolved()?),
+            OperatorConfig::Inpainting(config) => OperatorConfig::Inpainting(config.resolved()?),
+            OperatorConfig::Blur(config) => OperatorConfig::Blur(config.resolved()?),
+            OperatorConfig::Downsampling(config) => {
+                OperatorConfig::Downsampling(config.resolved()?)
+            }
         })
     }
 }
@@ -150,6 +189,18 @@ impl ImageSize {
             ImageSize::Square(side) => [side, side],
             ImageSize::Rectangle(extents) => extents,
         }
+    }
+
+    /// Rows, columns of the operator's images.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if one is 0 or above 8192.
+    pub(super) fn checked(self) -> Result<[usize; 2]> {
+        let extents = self.extents();
+        for side in extents {
+            within("operator.image_size", side, 1..=8192)?;
+        }
+        Ok(extents)
     }
 }
 
@@ -201,10 +252,7 @@ impl RayTransformConfig {
     /// # Errors
     /// [`Error::Config`] naming the key whose value cannot be used.
     pub fn geometry(&self, oversampling: usize) -> Result<ParallelBeam> {
-        let [rows, columns] = self.image_size.extents();
-        for side in [rows, columns] {
-            within("operator.image_size", side, 1..=8192)?;
-        }
+        let [rows, columns] = self.image_size.checked()?;
         within("operator.field_of_view", self.field_of_view, 1e-6..=1e3)?;
         let angles = self.angles_in_radians()?;
         // The relation to the configured grid holds on the finer one as well.

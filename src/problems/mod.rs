@@ -17,13 +17,19 @@
 //! # Ok::<(), equilens::error::Error>(())
 //! ```
 
+mod blur;
 mod config;
+mod downsampling;
+mod file_or;
 mod fourier;
+mod inpainting;
 
+pub use blur::{BlurConfig, BoxConfig, GaussianConfig, KernelConfig, MotionConfig};
 pub use config::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig};
-pub use fourier::{
-    BirdcageConfig, CartesianConfig, CoilsConfig, FileOr, FourierConfig, MaskConfig,
-};
+pub use downsampling::DownsamplingConfig;
+pub use file_or::FileOr;
+pub use fourier::{BirdcageConfig, CartesianConfig, CoilsConfig, FourierConfig, MaskConfig};
+pub use inpainting::{HoleConfig, InpaintingConfig, PixelMaskConfig, RandomPixelsConfig};
 
 use crate::config::parse_toml;
 use crate::error::{Error, Result};
