@@ -101,3 +101,65 @@ impl PointSpread {
         &self.values
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_have_sum_one_and_their_shape() {
+        let gaussian = PointSpread::gaussian(1.5, 6).expect("a kernel");
+        assert_eq!(gaussian.size(), [6, 6]);
+        // Symmetric about the middle of an even number of samples.
+        let at = |r: usize, c: usize| gaussian.values()[r * 6 + c];
+        let ratio = at(2, 1) / at(2, 2);
+        assert!((ratio - (-(1.5_f64.powi(2) - 0.25) / 4.5).exp()).abs() < 1e-15);
+        assert!((at(2, 1) - at(3, 4)).abs() < 1e-16);
+        let motion = |length, degrees| PointSpread::motion(length, degrees).expect("a kernel");
+        for kernel in [
+            gaussian.clone(),
+            motion(4.5, 30.0),
+            PointSpread::uniform([2, 3]).expect("a kernel"),
+        ] {
+            assert!((kernel.values().iter().sum::<f64>() - 1.0).abs() < 1e-14);
+        }
+        // Along the axes a row and a column of equal entries; half a pixel more adds halves.
+        assert_eq!(
+            motion(3.0, 0.0),
+            PointSpread::uniform([1, 3]).expect("a kernel")
+        );
+        assert_eq!(
+            motion(1.0, 77.0),
+            PointSpread::uniform([1, 1]).expect("a kernel")
+        );
+        assert_eq!(motion(3.0, 90.0).size(), [3, 1]);
+        assert_eq!(motion(3.0, 180.0).size(), [1, 3]);
+        let expected = [0.5, 1.0, 1.0, 1.0, 0.5].map(|v| v / 4.0);
+        for (found, expected) in motion(4.0, 0.0).values().iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-15);
+        }
+        // Counter-clockwise: up on the right.
+        let steep = motion(5.0, 45.0);
+        assert_eq!(steep.size(), [5, 5]);
+        assert_eq!(steep.values()[0], 0.0);
+        assert!(steep.values()[3 + 5] > 10.0 * steep.values()[1 + 5]);
+    }
+
+    #[test]
+    fn unusable_kernels_are_typed_errors() {
+        let new = PointSpread::new;
+        assert!(matches!(new([2, 2], &[1.0; 3]), Err(Error::Shape { .. })));
+        assert!(matches!(new([0, 2], &[]), Err(Error::Shape { .. })));
+        assert!(matches!(
+            new([1, 2], &[1.0, f64::NAN]),
+            Err(Error::NotFinite(_))
+        ));
+        for values in [[0.0, 0.0], [1.0, -1.0], [-1.0, -1.0], [1.0, -1.0 + 1e-9]] {
+            assert!(
+                matches!(new([1, 2], &values), Err(Error::Config(_))),
+                "{values:?}"
+            );
+        }
+        assert!(new([1, 2], &[2.0, -1.0]).is_ok());
+    }
+}

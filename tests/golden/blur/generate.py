@@ -79,7 +79,8 @@ def main():
 
     x = image(SIZE, 1)
     sizes = {}
-    for name, kernel in kernels().items():
+    made = kernels()
+    for name, kernel in made.items():
         sizes[name] = list(kernel.shape)
         save(f"circular_{name}", scipy.ndimage.convolve(x, kernel, mode="wrap"))
         valid = scipy.signal.convolve2d(x, kernel, mode="valid")
@@ -90,14 +91,14 @@ def main():
         assert abs((adjoint * x).sum() - (valid * y).sum()) < 1e-10
         save(f"adjoint_{name}", adjoint)
     filtered = scipy.ndimage.gaussian_filter(x, SIGMA, mode="wrap", truncate=4.0)
-    assert np.abs(filtered - scipy.ndimage.convolve(x, kernels()["gaussian"], mode="wrap")).max() < 1e-12
+    assert np.abs(filtered - scipy.ndimage.convolve(x, made["gaussian"], mode="wrap")).max() < 1e-12
 
     fine = image((24, 30), 1)
     save("down_mean", fine.reshape(8, 3, 10, 3).mean((1, 3)))
-    save("down_uneven", scipy.ndimage.convolve(fine, kernels()["uneven"], mode="wrap")[1::3, 1::3])
+    save("down_uneven", scipy.ndimage.convolve(fine, made["uneven"], mode="wrap")[1::3, 1::3])
 
     units = np.eye(x.size).reshape(x.size, *SIZE)
-    matrix = np.stack([scipy.ndimage.convolve(u, kernels()["gaussian"], mode="wrap").ravel() for u in units], 1)
+    matrix = np.stack([scipy.ndimage.convolve(u, made["gaussian"], mode="wrap").ravel() for u in units], 1)
     norm = np.linalg.norm(matrix, 2)
     normal = matrix.T @ matrix + 0.01 * norm**2 * np.eye(x.size)
     save("tikhonov", 1.01 * np.linalg.solve(normal, matrix.T @ image(SIZE, 2).ravel()).reshape(SIZE))
