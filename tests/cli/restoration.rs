@@ -129,11 +129,6 @@ fn networks_are_trained_on_missing_pixels_and_low_resolution() {
             }
         }
     }
-    // A learned primal-dual network has layers on the measurements too.
-    let own = config.replace("problem.toml", "p.toml");
-    let own = own.replace("learned_proximal_gradient", "learned_primal_dual");
-    place.text("dual.toml", &own);
-    place.json("train dual.toml --out dual --set training.steps=2");
 }
 
 #[test]
