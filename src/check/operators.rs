@@ -3,7 +3,10 @@
 use super::harness::{Noise, wide};
 use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
-use crate::operators::{FourierSampling, LinearOperator, RayTransform, diagnostics};
+use crate::operators::{
+    Blur, Boundary, Downsampling, FourierSampling, Inpainting, LinearOperator, PointSpread,
+    RayTransform, diagnostics,
+};
 use crate::reference::ray_transform::matrix;
 use crate::shape::{Affine, Maps, ParallelBeam, Shape};
 use crate::tape::plan::{Options, Plan};
@@ -35,6 +38,42 @@ fn operators() -> Vec<(&'static str, Make)> {
         ("fourier/centred", || fourier([9, 14], 1, true)),
         ("fourier/coils", || fourier([10, 13], 3, false)),
         ("fourier/coils-centred", || fourier([11, 7], 2, true)),
+        ("inpainting", || {
+            let measured: Vec<bool> = (0..9 * 13).map(|i| i * i % 7 < 4).collect();
+            let mut matrix = vec![0.0; measured.len() * measured.len()];
+            for i in (0..measured.len()).filter(|&i| measured[i]) {
+                matrix[i * measured.len() + i] = 1.0;
+            }
+            Entry {
+                operator: Box::new(Inpainting::new([9, 13], &measured).expect("fits")),
+                matrix,
+            }
+        }),
+        ("blur/circular", || {
+            blur([14, 11], PointSpread::gaussian(1.2, 7), Boundary::Circular)
+        }),
+        // Larger than the image, along one side and along both.
+        ("blur/circular-motion", || {
+            blur([5, 16], PointSpread::motion(11.5, 35.0), Boundary::Circular)
+        }),
+        ("blur/circular-uneven", || {
+            blur([7, 6], uneven([10, 9]), Boundary::Circular)
+        }),
+        ("blur/valid", || {
+            blur([13, 10], uneven([3, 4]), Boundary::Valid)
+        }),
+        ("blur/valid-one-row", || {
+            blur([6, 15], PointSpread::gaussian(2.0, 6), Boundary::Valid)
+        }),
+        ("downsampling/mean", || {
+            downsampling([12, 10], 2, PointSpread::uniform([2, 2]))
+        }),
+        ("downsampling/uneven", || {
+            downsampling([12, 15], 3, uneven([4, 5]))
+        }),
+        ("downsampling/gaussian", || {
+            downsampling([16, 12], 4, PointSpread::gaussian(2.0, 8))
+        }),
         ("warp", || {
             let turn = Affine::shift(1.7, -0.6).compose(Affine::rotation(0.6));
             let stretch = Affine::shear(-0.5).compose(Affine::scaling(0.7, 1.8));
@@ -101,6 +140,67 @@ fn fourier(size: [usize; 2], coils: usize, centred: bool) -> Entry {
     Entry {
         operator: Box::new(operator),
         matrix,
+    }
+}
+
+/// A kernel without any symmetry.
+fn uneven(size: [usize; 2]) -> Result<PointSpread> {
+    let count = size[0] * size[1];
+    let values: Vec<f64> = (1..=count).map(|i| (i * i % 11) as f64).collect();
+    PointSpread::new(size, &values)
+}
+
+/// The matrix of `y[i] = sum over m of k[m] x[i + origin - m]`, indices modulo `size`, for the rows
+/// and columns `outputs`.
+fn convolution(
+    size: [usize; 2],
+    kernel: &PointSpread,
+    origin: [usize; 2],
+    outputs: [&[usize]; 2],
+) -> Vec<f64> {
+    let ([h, w], [_, columns]) = (size, kernel.size());
+    let mut matrix = Vec::new();
+    // Adding m times the period keeps the difference from becoming negative.
+    let wrapped = |at: usize, origin: usize, m: usize, n: usize| (at + origin + m * n - m) % n;
+    for &r in outputs[0] {
+        for &c in outputs[1] {
+            let mut row = vec![0.0; h * w];
+            for (i, k) in kernel.values().iter().enumerate() {
+                let r = wrapped(r, origin[0], i / columns, h);
+                let c = wrapped(c, origin[1], i % columns, w);
+                row[r * w + c] += k;
+            }
+            matrix.extend(row);
+        }
+    }
+    matrix
+}
+
+fn blur(size: [usize; 2], kernel: Result<PointSpread>, boundary: Boundary) -> Entry {
+    let kernel = kernel.expect("a kernel");
+    let extent = kernel.size();
+    let (origin, outputs) = match boundary {
+        Boundary::Circular => (extent.map(|k| k / 2), size),
+        Boundary::Valid => (
+            extent.map(|k| k - 1),
+            [0, 1].map(|i| size[i] - extent[i] + 1),
+        ),
+    };
+    let [rows, columns] = outputs.map(|n| (0..n).collect::<Vec<_>>());
+    Entry {
+        operator: Box::new(Blur::new(size, &kernel, boundary).expect("fits")),
+        matrix: convolution(size, &kernel, origin, [&rows, &columns]),
+    }
+}
+
+fn downsampling(size: [usize; 2], factor: usize, kernel: Result<PointSpread>) -> Entry {
+    let kernel = kernel.expect("a kernel");
+    let kept = |n: usize| ((factor - 1) / 2..n).step_by(factor).collect::<Vec<_>>();
+    let [rows, columns] = size.map(kept);
+    let origin = kernel.size().map(|k| k / 2);
+    Entry {
+        operator: Box::new(Downsampling::new(size, factor, &kernel).expect("fits")),
+        matrix: convolution(size, &kernel, origin, [&rows, &columns]),
     }
 }
 

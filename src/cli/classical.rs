@@ -2,7 +2,7 @@
 
 use super::global::Session;
 use super::outputs::about_file;
-use super::problem::{ProblemFile, fourier, ray_transform};
+use super::problem::{ProblemFile, check_direct, fourier, ray_transform};
 use super::{outputs, pictures};
 use crate::data::stack::Stack;
 use crate::error::Result;
@@ -24,7 +24,9 @@ Examples:
   equilens classical tv --problem ct.toml --input y.npy --out tv.npy --weight 2e-3 --png pictures
   equilens classical cgls --problem ct.toml --input y.npy --out cgls.npy --iterations 12
   equilens classical zero-filled --problem mri.toml --input k.npy --out zero.npy
-  equilens classical cg-sense --problem mri.toml --input k.npy --out sense.npy --weight 1e-2")]
+  equilens classical cg-sense --problem mri.toml --input k.npy --out sense.npy --weight 1e-2
+  equilens classical tv --problem inpainting.toml --input y.npy --out u.npy --weight 1e-3
+  equilens classical tikhonov --problem blur.toml --input y.npy --out u.npy")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     method: Method,
@@ -34,8 +36,12 @@ pub(super) struct Arguments {
 enum Method {
     /// Filtered back-projection
     Fbp(Fbp),
-    /// K-space with zeros where it was not measured, coils combined by their maps
+    /// Zeros where k-space was not measured (coils combined by their maps), or where pixels are missing
     ZeroFilled(Files),
+    /// The regularised inverse of a circular blur, or of downsampling with a kernel of its own
+    Tikhonov(Files),
+    /// Every measured value in the place of the block whose mean it is
+    Replicated(Files),
     /// The root of the sum of the squared magnitudes of the coils' zero-filled images: no maps
     RootSumOfSquares(Files),
     /// Total variation by primal-dual hybrid gradients
@@ -115,7 +121,10 @@ impl Method {
     fn files(&self) -> &Files {
         match self {
             Method::Fbp(fbp) => &fbp.files,
-            Method::ZeroFilled(files) | Method::RootSumOfSquares(files) => files,
+            Method::ZeroFilled(files)
+            | Method::Tikhonov(files)
+            | Method::Replicated(files)
+            | Method::RootSumOfSquares(files) => files,
             Method::Tv(regularised) | Method::Cgls(regularised) => &regularised.plain.files,
             Method::Landweber(plain) => &plain.files,
         }
@@ -125,6 +134,8 @@ impl Method {
         match self {
             Method::Fbp(_) => "fbp",
             Method::ZeroFilled(_) => "zero-filled",
+            Method::Tikhonov(_) => "tikhonov",
+            Method::Replicated(_) => "replicated",
             Method::RootSumOfSquares(_) => "root-sum-of-squares",
             Method::Tv(_) => "tv",
             Method::Cgls(_) => "cgls",
@@ -137,6 +148,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let method = &arguments.method;
     let files = method.files();
     let problem = files.problem.read()?;
+    check_kind(method, &problem)?;
     outputs::check_file(&files.out)?;
     if let Some(directory) = &files.png {
         outputs::check_directory(directory)?;
@@ -191,10 +203,27 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
+/// Checks that the problem's operator is of a kind that a direct method is for.
+fn check_kind(method: &Method, problem: &Problem) -> Result<()> {
+    let needed = match method {
+        Method::ZeroFilled(_) => "\"fourier\" or \"inpainting\"",
+        Method::Tikhonov(_) => {
+            "\"blur\" with a circular boundary, or \"downsampling\" with a kernel other than the mean over its blocks"
+        }
+        Method::Replicated(_) => "\"downsampling\" with the mean over its blocks as kernel",
+        _ => return Ok(()),
+    };
+    check_direct(problem, method.name(), needed)
+}
+
 /// Iterations at most.
 fn iterations(method: &Method) -> usize {
     match method {
-        Method::Fbp(_) | Method::ZeroFilled(_) | Method::RootSumOfSquares(_) => 0,
+        Method::Fbp(_)
+        | Method::ZeroFilled(_)
+        | Method::Tikhonov(_)
+        | Method::Replicated(_)
+        | Method::RootSumOfSquares(_) => 0,
         Method::Tv(r) => tv(r, Shape::SCALAR).iterations,
         Method::Cgls(r) => cgls(r).iterations,
         Method::Landweber(plain) => landweber(plain, Shape::SCALAR).iterations,
@@ -253,9 +282,8 @@ fn solve(
             let operator = ray_transform(problem, "fbp")?;
             (fbp.solve(&operator, store, y, n)?, None)
         }
-        Method::ZeroFilled(_) => {
-            let operator = fourier(problem, "zero-filled")?;
-            (solvers::pseudo_inverse(&operator, store, y, n)?, None)
+        Method::ZeroFilled(_) | Method::Tikhonov(_) | Method::Replicated(_) => {
+            (solvers::pseudo_inverse(operator, store, y, n)?, None)
         }
         Method::RootSumOfSquares(_) => {
             let operator = fourier(problem, "root-sum-of-squares")?;

@@ -5,7 +5,8 @@ use super::watch::Watch;
 use super::{interrupt, outputs};
 use crate::error::Result;
 use crate::experiments::timing::{self, TimingOptions};
-use crate::experiments::{Options, Scale, one_image, orders, results, training_size};
+use crate::experiments::unsupervised::{self, Subject};
+use crate::experiments::{Options, Scale, augmentation, one_image, orders, results, training_size};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ Examples:
   equilens experiment mri-training-size --scale paper --train t1.npy --test t1-test.npy --out results/mri
   equilens experiment orders --scale small --out results/orders
   equilens experiment one-image --scale small --out results/one-image
+  equilens experiment ei-ct --scale small --out results/ei-ct
   equilens experiment timing --scale small --out results/timing
 
 Scales: smoke takes about a minute on two processor cores, small less than an hour, paper is for a
@@ -38,6 +40,19 @@ enum Command {
     /// CT: networks trained on one image, tested on it and on others, upright and rotated (the
     /// same, figure 1)
     OneImage(Trainings),
+    /// CT of few views: measurement consistency, equivariant imaging and supervision, with ordinary
+    /// and equivariant networks (Chen et al. 2023, section V)
+    EiCt(Trainings),
+    /// The same with few photons, and robust equivariant imaging (the same, figure 9)
+    ReiCt(Trainings),
+    /// MRI of few lines: measurement consistency, equivariant imaging and supervision (the same,
+    /// figure 8)
+    EiMri(Trainings),
+    /// The same for images of which most pixels are missing, with shifts
+    EiInpainting(Trainings),
+    /// CT of few views: what augmentation and equivariance by design gain, by the number of
+    /// training images (the same, section IV)
+    Augmentation(Trainings),
     /// Time of a training step, ordinary against equivariant, CT and MRI (the same, section 5.2.4)
     Timing(Common),
 }
@@ -102,7 +117,12 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let common = match &arguments.command {
         Command::MriTrainingSize(trainings)
         | Command::Orders(trainings)
-        | Command::OneImage(trainings) => &trainings.common,
+        | Command::OneImage(trainings)
+        | Command::EiCt(trainings)
+        | Command::ReiCt(trainings)
+        | Command::EiMri(trainings)
+        | Command::EiInpainting(trainings)
+        | Command::Augmentation(trainings) => &trainings.common,
         Command::Timing(common) => common,
     };
     outputs::check_directory(&common.out)?;
@@ -120,9 +140,32 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         )
     };
     match &arguments.command {
-        Command::MriTrainingSize(trainings) => {
+        Command::EiCt(trainings)
+        | Command::ReiCt(trainings)
+        | Command::EiMri(trainings)
+        | Command::EiInpainting(trainings) => {
+            let subject = match &arguments.command {
+                Command::ReiCt(_) => Subject::NoisyCt,
+                Command::EiMri(_) => Subject::Mri,
+                Command::EiInpainting(_) => Subject::Inpainting,
+                _ => Subject::Ct,
+            };
             let options = trainings.options(session);
-            let result = training_size::run(&gpu, &options, interrupt, &mut observer)?;
+            let result = unsupervised::run(subject, &gpu, &options, interrupt, &mut observer)?;
+            gpu.check_fault()?;
+            console.result(&result, || {
+                let table = unsupervised::table(&result);
+                let found = &result.results;
+                format!("\n{table}\n{}", place(&found.problem, &found.adapter))
+            })?;
+        }
+        Command::MriTrainingSize(trainings) | Command::Augmentation(trainings) => {
+            let options = trainings.options(session);
+            let run = match &arguments.command {
+                Command::Augmentation(_) => augmentation::run,
+                _ => training_size::run,
+            };
+            let result = run(&gpu, &options, interrupt, &mut observer)?;
             gpu.check_fault()?;
             console.result(&result, || {
                 let table = results::table(&result.methods);

@@ -31,7 +31,7 @@ impl ProblemFile {
 pub(super) fn ray_transform(problem: &Problem, method: &str) -> Result<RayTransform> {
     match &problem.config.operator {
         OperatorConfig::RayTransform(config) => Ok(RayTransform::new(config.geometry(1)?)),
-        other => Err(wrong_kind(method, "ray_transform", other)),
+        _ => Err(wrong_kind(method, "\"ray_transform\"", problem)),
     }
 }
 
@@ -42,19 +42,33 @@ pub(super) fn ray_transform(problem: &Problem, method: &str) -> Result<RayTransf
 pub(super) fn fourier(problem: &Problem, method: &str) -> Result<FourierSampling> {
     match &problem.config.operator {
         OperatorConfig::Fourier(config) => config.operator(),
-        other => Err(wrong_kind(method, "fourier", other)),
+        _ => Err(wrong_kind(method, "\"fourier\"", problem)),
     }
 }
 
-fn wrong_kind(method: &str, needed: &str, found: &OperatorConfig) -> Error {
-    let (found, instead) = match found {
-        OperatorConfig::RayTransform(_) => ("ray_transform", "fbp, tv, cgls and landweber"),
-        OperatorConfig::Fourier(_) => (
-            "fourier",
-            "zero-filled, root-sum-of-squares, tv, cgls and landweber",
-        ),
-    };
+/// Checks that `method`, an operator's cheap inverse, is that of the problem's operator; `needed`
+/// tells which kinds have it.
+///
+/// # Errors
+/// [`Error::Config`] if it is not.
+pub(super) fn check_direct(problem: &Problem, method: &str, needed: &str) -> Result<()> {
+    if problem.operator.pseudo_inverse_name() == method {
+        return Ok(());
+    }
+    Err(wrong_kind(method, needed, problem))
+}
+
+fn wrong_kind(method: &str, needed: &str, problem: &Problem) -> Error {
+    let mut methods = vec![problem.operator.pseudo_inverse_name()];
+    // That is a command of `operator`, and no reconstruction worth a name.
+    methods.retain(|&direct| direct != "adjoint");
+    if matches!(problem.config.operator, OperatorConfig::Fourier(_)) {
+        methods.push("root-sum-of-squares");
+    }
+    methods.push("tv");
     Error::Config(format!(
-        "{method} needs a problem with operator.kind = \"{needed}\", and this one's is \"{found}\": the methods for it are {instead}"
+        "{method} needs a problem with operator.kind = {needed}, and this one's is \"{}\": the methods for it are {}, cgls and landweber",
+        problem.config.operator.kind(),
+        methods.join(", ")
     ))
 }

@@ -41,7 +41,21 @@ A problem file of magnetic resonance imaging, complex images and measurements:
   kind = \"gaussian\"
   sigma = 0.03                                            # of real and of imaginary part
   [phase]                                                 # if given: a smooth phase of the object
-  radians = 1.5")]
+  radians = 1.5
+
+The operators of three more problems, with noise of kind gaussian, poisson, poisson_gaussian or none:
+  kind = \"inpainting\"
+  mask = { kind = \"random\", share = 0.5, seed = 1 }       # measured pixels
+  # or { kind = \"hole\", size = [20, 30], at = [5, 8] }, or \"mask.npy\"
+
+  kind = \"blur\"
+  kernel = { kind = \"gaussian\", sigma = 2.0 }             # pixels; size = 17 by default
+  # or { kind = \"motion\", length = 9.0, angle = 30.0 }, { kind = \"box\", size = 5 }, \"kernel.npy\"
+  boundary = \"circular\"                                  # or valid
+
+  kind = \"downsampling\"
+  factor = 2
+  # by default the mean over 2 by 2 pixels; or a kernel as that of a blur")]
 pub(super) struct Arguments {
     #[command(flatten)]
     problem: ProblemFile,

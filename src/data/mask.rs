@@ -1,4 +1,4 @@
-//! Which entries of k-space a scan measures.
+//! Which entries of k-space a scan measures, and which pixels of an image are known.
 
 use super::array::Array;
 use super::npy;
@@ -106,9 +106,23 @@ fn weighted(
     chosen
 }
 
-/// Reads which entries of a k-space of `[rows, columns]` are measured, row-major: a `.npy` file of
-/// zeros and ones (or booleans) of shape `[rows, columns]`, `[rows, 1]` (whole lines) or
-/// `[1, columns]`.
+/// Whether each of `count` pixels is measured: exactly `measured` of them are (all at most), every
+/// choice as likely as any other (Knuth's algorithm S: sums and products alone, so every platform
+/// draws the same).
+pub fn random_pixels(count: usize, measured: usize, seed: u64) -> Vec<bool> {
+    let mut stream = Stream::new(seed, "pixels");
+    let mut wanted = measured.min(count);
+    let mut draw = |left: usize| {
+        let taken = stream.uniform() * (left as f64) < wanted as f64;
+        wanted -= usize::from(taken);
+        taken
+    };
+    (0..count).map(|i| draw(count - i)).collect()
+}
+
+/// Reads which entries of a k-space or pixels of an image of `[rows, columns]` are measured,
+/// row-major: a `.npy` file of zeros and ones (or booleans) of shape `[rows, columns]`, `[rows, 1]`
+/// (whole lines) or `[1, columns]`.
 ///
 /// # Errors
 /// Those of [`npy::read_real_npy`]; [`Error::Data`] with both sizes if the shape is another, if a
@@ -127,7 +141,7 @@ pub fn read_mask(path: &Path, [rows, columns]: [usize; 2]) -> Result<Vec<bool>> 
         return Err(Error::data(
             path,
             format!(
-                "the mask is {h}x{w} and k-space is {rows}x{columns}; give a mask of that size, or change operator.image_size"
+                "the mask is {h}x{w} and what it masks is {rows}x{columns}; give a mask of that size, or change operator.image_size"
             ),
         ));
     }
@@ -135,7 +149,7 @@ pub fn read_mask(path: &Path, [rows, columns]: [usize; 2]) -> Result<Vec<bool>> 
         return Err(Error::data(
             path,
             format!(
-                "value {at} of the mask is {}; a mask holds ones where k-space is measured and zeros elsewhere",
+                "value {at} of the mask is {}; a mask holds ones where something is measured and zeros elsewhere",
                 data[at]
             ),
         ));
@@ -229,6 +243,30 @@ mod tests {
             assert!(matches!(error, Error::Config(_)), "{error}");
             assert!(error.to_string().contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn so_many_pixels_at_random() {
+        for (count, measured) in [(12, 5), (1, 1), (100, 0), (7, 7), (3, 9), (20_000, 6000)] {
+            let mask = random_pixels(count, measured, 4);
+            assert_eq!(mask.len(), count);
+            let found = mask.iter().filter(|&&m| m).count();
+            assert_eq!(found, measured.min(count));
+            assert_eq!(mask, random_pixels(count, measured, 4));
+        }
+        assert_ne!(random_pixels(50, 25, 1), random_pixels(50, 25, 2));
+        // Each of 6 pixels in a third of the draws of 2: within 5 standard errors.
+        let mut counts = [0.0; 6];
+        for seed in 0..3000 {
+            for (count, measured) in counts.iter_mut().zip(random_pixels(6, 2, seed)) {
+                *count += f64::from(u8::from(measured));
+            }
+        }
+        let error = (3000.0_f64 * 2.0 / 9.0).sqrt();
+        assert!(
+            counts.iter().all(|c| (c - 1000.0).abs() < 5.0 * error),
+            "{counts:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Named experiments: the demo, and the papers' figures.
 
+pub mod augmentation;
 pub mod demo;
 mod inputs;
 mod jobs;
@@ -11,6 +12,7 @@ mod scores;
 mod study;
 pub mod timing;
 pub mod training_size;
+pub mod unsupervised;
 
 pub use results::{Point, Results};
 pub use scores::{Method, Scores, Summary, picture};

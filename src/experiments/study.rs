@@ -332,9 +332,7 @@ impl<'a> Study<'a> {
                 let filter = self.best(training, usize::MAX, &filters, apply)?;
                 self.both(|y| apply(filter, y))
             }
-            OperatorConfig::Fourier(_) => {
-                self.both(|y| solvers::pseudo_inverse(operator, store, y, self.count(y)))
-            }
+            _ => self.both(|y| solvers::pseudo_inverse(operator, store, y, self.count(y))),
         }
     }
 
@@ -353,7 +351,7 @@ impl<'a> Study<'a> {
         };
         let weights: &[f64] = match &self.problem.config.operator {
             OperatorConfig::RayTransform(_) => &[1e-3, 2e-3, 4e-3, 8e-3],
-            OperatorConfig::Fourier(_) => &[2.5e-3, 5e-3, 1e-2, 2e-2],
+            _ => &[2.5e-3, 5e-3, 1e-2, 2e-2],
         };
         let weight = self.best(training, TUNED, weights, solve)?;
         self.both(|y| solve(weight, y))

@@ -12,7 +12,7 @@ use crate::tape::{Distribution, Tape};
 /// Those of compiling and running.
 pub fn norm(operator: &dyn LinearOperator, store: &Store, iterations: usize) -> Result<f64> {
     let mut tape = Tape::new();
-    let domain = operator.domain();
+    let domain = operator.domain().with(0, operator.period());
     let x = tape.input("x", domain);
     let ax = operator.forward(&mut tape, x)?;
     let next = operator.adjoint(&mut tape, ax)?;
@@ -50,8 +50,10 @@ pub fn norm(operator: &dyn LinearOperator, store: &Store, iterations: usize) -> 
 pub fn adjointness(operator: &dyn LinearOperator, store: &Store, seed: u64) -> Result<(f64, f64)> {
     let mut tape = Tape::new();
     let draw = tape.scalar(0.0);
-    let x = tape.random(Distribution::Normal, draw, seed, 0, operator.domain())?;
-    let y = tape.random(Distribution::Normal, draw, seed, 1, operator.range())?;
+    let [domain, range] =
+        [operator.domain(), operator.range()].map(|one| one.with(0, operator.period()));
+    let x = tape.random(Distribution::Normal, draw, seed, 0, domain)?;
+    let y = tape.random(Distribution::Normal, draw, seed, 1, range)?;
     let ax = operator.forward(&mut tape, x)?;
     let aty = operator.adjoint(&mut tape, y)?;
     let outputs = [x, y, ax, aty];

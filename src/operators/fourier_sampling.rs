@@ -1,6 +1,6 @@
 //! Sampled Fourier transforms: magnetic resonance imaging with one or several coils.
 
-use super::LinearOperator;
+use super::{LinearOperator, check};
 use crate::error::{Error, Result};
 use crate::reference::fourier;
 use crate::shape::{Fourier, Shape};
@@ -128,7 +128,7 @@ impl FourierSampling {
     /// # Errors
     /// [`Error::Shape`] if `y` does not fit.
     pub fn root_sum_of_squares(&self, tape: &mut Tape, y: Var) -> Result<Var> {
-        self.check("root_sum_of_squares", y, self.range())?;
+        check("root_sum_of_squares", y, self.range())?;
         let measured = self.sample(tape, y, true)?;
         // Moduli do not feel the image's phases of centring.
         let images = tape.fourier(measured, Fourier::planes().adjoint())?;
@@ -140,17 +140,6 @@ impl FourierSampling {
     /// `1 1 H W`.
     fn plane(&self) -> Shape {
         Shape::new(1, 1, self.size[0], self.size[1])
-    }
-
-    fn check(&self, op: &'static str, x: Var, expected: Shape) -> Result<()> {
-        let expected = expected.with(0, x.shape().n());
-        if x.shape() == expected {
-            return Ok(());
-        }
-        Err(Error::shape(
-            op,
-            format!("{} where {expected} is needed", x.shape()),
-        ))
     }
 
     /// Multiplies k-space by the mask and the phases of centring, conjugated for the adjoint.
@@ -214,7 +203,7 @@ impl LinearOperator for FourierSampling {
     }
 
     fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        self.check("fourier_sampling", x, self.domain())?;
+        check("fourier_sampling", x, self.domain())?;
         let images = match self.factors(tape)? {
             Some(factors) => tape.complex_mul(x, factors, false)?,
             None => x,
@@ -224,7 +213,7 @@ impl LinearOperator for FourierSampling {
     }
 
     fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var> {
-        self.check("fourier_sampling", y, self.range())?;
+        check("fourier_sampling", y, self.range())?;
         let spectra = self.sample(tape, y, true)?;
         let images = tape.fourier(spectra, Fourier::planes().adjoint())?;
         match self.factors(tape)? {
@@ -236,12 +225,12 @@ impl LinearOperator for FourierSampling {
         }
     }
 
-    /// Zero filling: the adjoint, divided by `sum |S_c|^2` where that is not 1.
     fn measured(&self) -> usize {
         let entries = self.mask.iter().filter(|&&m| m != 0.0).count();
         2 * self.coils * entries
     }
 
+    /// Zero filling: the adjoint, divided by `sum |S_c|^2` where that is not 1.
     fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         let x = self.adjoint(tape, y)?;
         match &self.compensation {
@@ -258,7 +247,7 @@ impl LinearOperator for FourierSampling {
     }
 
     fn restrict(&self, tape: &mut Tape, y: Var) -> Result<Var> {
-        self.check("fourier_sampling", y, self.range())?;
+        check("fourier_sampling", y, self.range())?;
         let mask = tape.constant(self.plane(), self.mask.clone())?;
         tape.mul(y, mask)
     }

@@ -3,20 +3,29 @@
 //! An operator records tape operations, so its gradients come for free and a composition is just
 //! a composition. The adjoint is the transpose of the forward map as implemented.
 
+mod blur;
 pub mod diagnostics;
+mod downsampling;
 mod fbp;
 mod fourier_sampling;
+mod inpainting;
 mod noise;
+mod periodic;
+mod point_spread;
 mod ray_transform;
 mod several;
 
+pub use blur::{Blur, Boundary};
+pub use downsampling::Downsampling;
 pub use fbp::{Filter, fbp, filter_views, view_weights};
 pub use fourier_sampling::FourierSampling;
+pub use inpainting::Inpainting;
 pub use noise::Noise;
+pub use point_spread::PointSpread;
 pub use ray_transform::RayTransform;
 pub use several::Several;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shape::Shape;
 use crate::tape::{Tape, Var};
 
@@ -35,20 +44,22 @@ pub trait LinearOperator: Send + Sync {
     /// Records `A x` for `x` of shape `N` times the domain.
     ///
     /// # Errors
-    /// [`crate::error::Error::Shape`] if `x` does not fit.
+    /// [`Error::Shape`] if `x` does not fit.
     fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var>;
 
     /// Records `A^T y`, the exact transpose.
     ///
     /// # Errors
-    /// [`crate::error::Error::Shape`] if `y` does not fit.
+    /// [`Error::Shape`] if `y` does not fit.
     fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var>;
 
     /// Records a cheap approximate inverse `A^+ y`, linear in `y`: what a reconstruction may start
-    /// from. For the ray transform, filtered back-projection (Ram-Lak); for k-space, zero filling.
+    /// from. For the ray transform, filtered back-projection (Ram-Lak); for k-space and missing
+    /// pixels, zero filling; for blurred and downsampled images what [`Blur`] and [`Downsampling`]
+    /// say.
     ///
     /// # Errors
-    /// [`crate::error::Error::Shape`] if `y` does not fit.
+    /// [`Error::Shape`] if `y` does not fit.
     fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var>;
 
     /// [`LinearOperator::pseudo_inverse`] of a measurement of which a random share `share` is kept
@@ -60,7 +71,7 @@ pub trait LinearOperator: Send + Sync {
         self.pseudo_inverse(tape, y)
     }
 
-    /// What the pseudo-inverse is called in tables and files: `fbp`, `zero-filled`.
+    /// What the pseudo-inverse is called in tables and files: `fbp`, `zero-filled`, ...
     fn pseudo_inverse_name(&self) -> &'static str;
 
     /// The measurement is a sinogram of views that are equally spaced on half a turn, with a centred
@@ -86,7 +97,7 @@ pub trait LinearOperator: Send + Sync {
     /// appear there.
     ///
     /// # Errors
-    /// [`crate::error::Error::Shape`] if `y` does not fit.
+    /// [`Error::Shape`] if `y` does not fit.
     fn restrict(&self, _tape: &mut Tape, y: Var) -> Result<Var> {
         Ok(y)
     }
@@ -94,10 +105,25 @@ pub trait LinearOperator: Send + Sync {
     /// Records the gradient `A^T (A x - y)` of the data term `E(x) = |A x - y|^2 / 2`.
     ///
     /// # Errors
-    /// [`crate::error::Error::Shape`] if the arguments do not fit.
+    /// [`Error::Shape`] if the arguments do not fit.
     fn gradient(&self, tape: &mut Tape, x: Var, y: Var) -> Result<Var> {
         let ax = self.forward(tape, x)?;
         let residual = tape.sub(ax, y)?;
         self.adjoint(tape, residual)
     }
+}
+
+/// Checks that `x` is a batch of items of the shape `item` (N = 1).
+///
+/// # Errors
+/// [`Error::Shape`] with both shapes.
+fn check(op: &'static str, x: Var, item: Shape) -> Result<()> {
+    let expected = item.with(0, x.shape().n());
+    if x.shape() == expected {
+        return Ok(());
+    }
+    Err(Error::shape(
+        op,
+        format!("{} where {expected} is needed", x.shape()),
+    ))
 }

@@ -2,6 +2,7 @@
 
 use crate::config::within;
 use crate::error::Result;
+use crate::shape::Shape;
 use crate::tape::{Distribution, Tape, Unary, Var};
 use serde::{Deserialize, Serialize};
 
@@ -107,13 +108,15 @@ impl Noise {
     /// Records a noisy measurement whose noise-free value is `clean`. `draw` is a scalar holding
     /// the draw's number (an integer below 2^24): the same seed and draw give the same noise.
     ///
-    /// A Poisson mean that is negative gives NaN.
+    /// A Poisson mean that is negative gives NaN, unless it is so by rounding alone: within 1e-5 of
+    /// the image's largest.
     ///
     /// # Errors
     /// [`crate::error::Error::Shape`] if `draw` is no scalar.
     pub fn record(self, tape: &mut Tape, clean: Var, draw: Var, seed: u64) -> Result<Var> {
         let poisson = |tape: &mut Tape, gain: f64| {
-            let means = tape.scale(clean, (1.0 / gain) as f32);
+            let means = without_rounding(tape, clean)?;
+            let means = tape.scale(means, (1.0 / gain) as f32);
             let counts = tape.poisson(draw, means, seed, COUNTS)?;
             Ok(tape.scale(counts, gain as f32))
         };
@@ -151,4 +154,20 @@ impl Noise {
             }
         }
     }
+}
+
+/// Zeros where `x` is negative by no more than 1e-5 of its item's largest value: a convolution through
+/// the Fourier domain leaves such numbers where an image is black. Others stay what they are if
+/// positive, and negative if negative.
+fn without_rounding(tape: &mut Tape, x: Var) -> Result<Var> {
+    const ROUNDING: f32 = 1e-5;
+    let positive = tape.unary(Unary::AtLeast(0.0), x);
+    let negative = tape.sub(x, positive)?;
+    let item = Shape::new(x.shape().n(), 1, 1, 1);
+    let largest = tape.max(positive, item)?;
+    let allowed = tape.scale(largest, ROUNDING);
+    let raised = tape.add(negative, allowed)?;
+    let above = tape.unary(Unary::AtLeast(0.0), raised);
+    let excess = tape.sub(raised, above)?;
+    tape.add(positive, excess)
 }

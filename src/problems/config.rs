@@ -1,10 +1,10 @@
 //! The problem file: `[operator]`, `[noise]` and, for complex images, `[phase]`.
 
-use super::fourier::FourierConfig;
+use super::{BlurConfig, DownsamplingConfig, FourierConfig, InpaintingConfig};
 use crate::config::within;
 use crate::data::phase::SmoothPhase;
 use crate::error::{Error, Result};
-use crate::operators::{LinearOperator, Noise, RayTransform};
+use crate::operators::{LinearOperator, Noise, RayTransform, Several};
 use crate::shape::ParallelBeam;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -35,7 +35,10 @@ impl ProblemConfig {
     pub fn resolved(&self) -> Result<Self> {
         self.noise.validate()?;
         let operator = self.operator.resolved()?;
-        match (&operator, &self.noise) {
+        let first = operator.first();
+        let complex = matches!(first, OperatorConfig::Fourier(_));
+        let kind = first.kind();
+        match (first, &self.noise) {
             (
                 OperatorConfig::Fourier(_),
                 Noise::Poisson { .. } | Noise::PoissonGaussian { .. } | Noise::LowDoseCt { .. },
@@ -45,12 +48,18 @@ impl ProblemConfig {
                         .into(),
                 ));
             }
-            (OperatorConfig::RayTransform(_), _) if self.phase.is_some() => {
-                return Err(Error::Config(
-                    "[phase]: the images of a ray_transform are real and have no phase; remove the section".into(),
-                ));
+            (OperatorConfig::RayTransform(_), Noise::LowDoseCt { .. }) => {}
+            (_, Noise::LowDoseCt { .. }) => {
+                return Err(Error::Config(format!(
+                    "noise.kind: `low_dose_ct` is the noise of rays through an object, and {kind} has none; use `gaussian`, `poisson`, `poisson_gaussian` or `none`"
+                )));
             }
             _ => {}
+        }
+        if self.phase.is_some() && !complex {
+            return Err(Error::Config(format!(
+                "[phase]: the images of operator.kind = \"{kind}\" are real and have no phase; remove the section"
+            )));
         }
         if let Some(phase) = &self.phase {
             phase.validate()?;
@@ -66,14 +75,9 @@ impl ProblemConfig {
     /// # Errors
     /// [`Error::Io`] if there is no current directory.
     pub fn anchored(&self, directory: &Path) -> Result<Self> {
-        let operator = match &self.operator {
-            OperatorConfig::Fourier(config) => OperatorConfig::Fourier(config.anchored(directory)?),
-            other => other.clone(),
-        };
-        Ok(ProblemConfig {
-            operator,
-            ..self.clone()
-        })
+        let mut config = self.clone();
+        config.operator.anchor(directory)?;
+        Ok(config)
     }
 }
 
@@ -85,6 +89,23 @@ pub enum OperatorConfig {
     RayTransform(RayTransformConfig),
     /// Magnetic resonance imaging.
     Fourier(FourierConfig),
+    /// Missing pixels.
+    Inpainting(InpaintingConfig),
+    /// Blurred images.
+    Blur(BlurConfig),
+    /// Images of low resolution.
+    Downsampling(DownsamplingConfig),
+    /// Operators of one kind that take turns.
+    Several(SeveralConfig),
+}
+
+/// Operators that take turns: image `i` is measured by operator `i` modulo their number; see
+/// [`Several`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeveralConfig {
+    /// The operators, of one kind and with the same shapes.
+    pub operators: Vec<OperatorConfig>,
 }
 
 impl Default for OperatorConfig {
@@ -94,29 +115,86 @@ impl Default for OperatorConfig {
 }
 
 impl OperatorConfig {
+    /// The `kind`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            OperatorConfig::RayTransform(_) => "ray_transform",
+            OperatorConfig::Fourier(_) => "fourier",
+            OperatorConfig::Inpainting(_) => "inpainting",
+            OperatorConfig::Blur(_) => "blur",
+            OperatorConfig::Downsampling(_) => "downsampling",
+            OperatorConfig::Several(_) => "several",
+        }
+    }
+
+    /// The first of operators that take turns, which are all of its kind; else the operator itself.
+    pub fn first(&self) -> &OperatorConfig {
+        match self {
+            OperatorConfig::Several(several) => several.operators.first().unwrap_or(self),
+            operator => operator,
+        }
+    }
+
+    /// Makes relative paths absolute from `directory`.
+    fn anchor(&mut self, directory: &Path) -> Result<()> {
+        match self {
+            OperatorConfig::RayTransform(_) => Ok(()),
+            OperatorConfig::Fourier(config) => config.anchor(directory),
+            OperatorConfig::Inpainting(config) => config.mask.anchor(directory),
+            OperatorConfig::Blur(config) => config.kernel.anchor(directory),
+            OperatorConfig::Downsampling(config) => match &mut config.kernel {
+                Some(kernel) => kernel.anchor(directory),
+                None => Ok(()),
+            },
+            OperatorConfig::Several(config) => {
+                let mut operators = config.operators.iter_mut();
+                operators.try_for_each(|operator| operator.anchor(directory))
+            }
+        }
+    }
+
     /// The operator on a grid that is `oversampling` times finer than the configured one: the same
-    /// field of view and the same measurement. For k-space there is no finer grid.
+    /// field of view and the same measurement. Only the ray transform has finer grids.
     ///
     /// # Errors
     /// [`Error::Config`] naming the key whose value cannot be used; [`Error::Io`] or
     /// [`Error::Data`] naming a file.
     pub fn build(&self, oversampling: usize) -> Result<Arc<dyn LinearOperator>> {
+        if oversampling != 1 && !self.has_finer_grids() {
+            return Err(Error::Config(format!(
+                "operator.image_size: {} is simulated on the grid of the image alone, not on one {oversampling} times as fine; give images of that size",
+                self.kind()
+            )));
+        }
         Ok(match self {
             OperatorConfig::RayTransform(config) => {
                 Arc::new(RayTransform::new(config.geometry(oversampling)?))
             }
-            OperatorConfig::Fourier(_) if oversampling != 1 => {
-                return Err(Error::Config(format!(
-                    "operator.image_size: k-space is simulated on the grid of the image alone, not on one {oversampling} times as fine; give images of that size"
-                )));
-            }
             OperatorConfig::Fourier(config) => Arc::new(config.operator()?),
+            OperatorConfig::Inpainting(config) => Arc::new(config.operator()?),
+            OperatorConfig::Blur(config) => Arc::new(config.operator()?),
+            OperatorConfig::Downsampling(config) => Arc::new(config.operator()?),
+            OperatorConfig::Several(_) => Arc::new(Several::new(self.each(oversampling)?)?),
         })
+    }
+
+    /// The operators that take turns, one after another; else the operator alone.
+    ///
+    /// # Errors
+    /// As [`OperatorConfig::build`].
+    pub fn each(&self, oversampling: usize) -> Result<Vec<Arc<dyn LinearOperator>>> {
+        match self {
+            OperatorConfig::Several(several) => {
+                let operators = several.operators.iter();
+                operators.map(|o| o.build(oversampling)).collect()
+            }
+            operator => Ok(vec![operator.build(oversampling)?]),
+        }
     }
 
     /// Whether [`OperatorConfig::build`] knows finer grids.
     pub fn has_finer_grids(&self) -> bool {
-        matches!(self, OperatorConfig::RayTransform(_))
+        matches!(self.first(), OperatorConfig::RayTransform(_))
     }
 
     /// The same operator with every default written out.
@@ -129,6 +207,16 @@ impl OperatorConfig {
                 OperatorConfig::RayTransform(config.resolved()?)
             }
             OperatorConfig::Fourier(config) => OperatorConfig::Fourier(config.resolved()?),
+            OperatorConfig::Inpainting(config) => OperatorConfig::Inpainting(config.resolved()?),
+            OperatorConfig::Blur(config) => OperatorConfig::Blur(config.resolved()?),
+            OperatorConfig::Downsampling(config) => {
+                OperatorConfig::Downsampling(config.resolved()?)
+            }
+            OperatorConfig::Several(config) => {
+                let operators = config.operators.iter().map(OperatorConfig::resolved);
+                let operators = operators.collect::<Result<_>>()?;
+                OperatorConfig::Several(SeveralConfig { operators })
+            }
         })
     }
 }
@@ -150,6 +238,18 @@ impl ImageSize {
             ImageSize::Square(side) => [side, side],
             ImageSize::Rectangle(extents) => extents,
         }
+    }
+
+    /// Rows, columns of the operator's images.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if one is 0 or above 8192.
+    pub(super) fn checked(self) -> Result<[usize; 2]> {
+        let extents = self.extents();
+        for side in extents {
+            within("operator.image_size", side, 1..=8192)?;
+        }
+        Ok(extents)
     }
 }
 
@@ -201,10 +301,7 @@ impl RayTransformConfig {
     /// # Errors
     /// [`Error::Config`] naming the key whose value cannot be used.
     pub fn geometry(&self, oversampling: usize) -> Result<ParallelBeam> {
-        let [rows, columns] = self.image_size.extents();
-        for side in [rows, columns] {
-            within("operator.image_size", side, 1..=8192)?;
-        }
+        let [rows, columns] = self.image_size.checked()?;
         within("operator.field_of_view", self.field_of_view, 1e-6..=1e3)?;
         let angles = self.angles_in_radians()?;
         // The relation to the configured grid holds on the finer one as well.

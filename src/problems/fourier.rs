@@ -1,17 +1,13 @@
 //! `[operator] kind = "fourier"`: magnetic resonance imaging.
 
-use super::ImageSize;
+use super::{FileOr, ImageSize};
 use crate::config::within;
 use crate::data::coils;
 use crate::data::mask::{self, Cartesian, Density};
 use crate::error::{Error, Result};
 use crate::operators::FourierSampling;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use std::fmt;
-use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// Complex numbers in all the coils' images: 1 GiB of maps.
 const MAX_VALUES: usize = 1 << 27;
@@ -44,16 +40,6 @@ impl Default for FourierConfig {
             centred: false,
         }
     }
-}
-
-/// What is made from settings, or read from a file.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-#[serde(untagged)]
-pub enum FileOr<T> {
-    /// A path; a relative one starts at the directory of the problem file.
-    File(PathBuf),
-    /// Settings.
-    Made(T),
 }
 
 /// A mask by its `kind`.
@@ -107,36 +93,6 @@ impl Default for BirdcageConfig {
     }
 }
 
-// serde's own untagged enums forget what was wrong with a table.
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for FileOr<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
-            type Value = FileOr<T>;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a table with its `kind`, or the path of a .npy file")
-            }
-            fn visit_str<E>(self, path: &str) -> Result<FileOr<T>, E> {
-                Ok(FileOr::File(path.into()))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FileOr<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(FileOr::Made)
-            }
-        }
-        deserializer.deserialize_any(Either(PhantomData))
-    }
-}
-
-impl<T> FileOr<T> {
-    fn anchor(&mut self, directory: &Path) -> Result<()> {
-        if let FileOr::File(path) = self {
-            let absolute = std::path::absolute(directory.join(&*path));
-            *path = absolute.map_err(|e| Error::io(&*path, "resolve", e))?;
-        }
-        Ok(())
-    }
-}
-
 impl FourierConfig {
     /// The operator.
     ///
@@ -176,10 +132,7 @@ impl FourierConfig {
     /// [`Error::Config`] naming the key whose value cannot be used.
     pub fn resolved(&self) -> Result<Self> {
         let mut config = self.clone();
-        let size = self.image_size.extents();
-        for side in size {
-            within("operator.image_size", side, 1..=8192)?;
-        }
+        let size = self.image_size.checked()?;
         if let FileOr::Made(MaskConfig::Cartesian(pattern)) = &mut config.mask {
             *pattern = pattern.resolved(size[0])?;
         }
@@ -192,17 +145,16 @@ impl FourierConfig {
         Ok(config)
     }
 
-    /// The same with relative paths made absolute from `directory`.
+    /// Makes relative paths absolute from `directory`.
     ///
     /// # Errors
     /// [`Error::Io`] if there is no current directory.
-    pub fn anchored(&self, directory: &Path) -> Result<Self> {
-        let mut config = self.clone();
-        config.mask.anchor(directory)?;
-        if let Some(coils) = &mut config.coils {
-            coils.anchor(directory)?;
+    pub(super) fn anchor(&mut self, directory: &Path) -> Result<()> {
+        self.mask.anchor(directory)?;
+        match &mut self.coils {
+            Some(coils) => coils.anchor(directory),
+            None => Ok(()),
         }
-        Ok(config)
     }
 }
 

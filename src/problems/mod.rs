@@ -17,13 +17,19 @@
 //! # Ok::<(), equilens::error::Error>(())
 //! ```
 
+mod blur;
 mod config;
+mod downsampling;
+mod file_or;
 mod fourier;
+mod inpainting;
 
-pub use config::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig};
-pub use fourier::{
-    BirdcageConfig, CartesianConfig, CoilsConfig, FileOr, FourierConfig, MaskConfig,
-};
+pub use blur::{BlurConfig, BoxConfig, GaussianConfig, KernelConfig, MotionConfig};
+pub use config::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig, SeveralConfig};
+pub use downsampling::DownsamplingConfig;
+pub use file_or::FileOr;
+pub use fourier::{BirdcageConfig, CartesianConfig, CoilsConfig, FourierConfig, MaskConfig};
+pub use inpainting::{HoleConfig, InpaintingConfig, PixelMaskConfig, RandomPixelsConfig};
 
 use crate::config::parse_toml;
 use crate::error::{Error, Result};
@@ -129,25 +135,26 @@ impl Problem {
         seed: u64,
     ) -> Result<Vec<f32>> {
         let k = self.oversampling(images, shape)?;
-        let operator = if k == 1 {
-            self.operator.clone()
-        } else {
-            self.config.operator.build(k)?
-        };
-        let mut tape = Tape::new();
-        let x = tape.input("image", operator.domain());
-        let draw = tape.input("draw", Shape::SCALAR);
-        let y = self.measure_by(operator.as_ref(), &mut tape, x, draw, seed)?;
-        let plan = Plan::compile(&tape, &[y], store, Options::default())?;
-        let mut measurements = Vec::with_capacity(shape.n() * operator.range().elements());
+        let plans = self.config.operator.each(k)?.into_iter().map(|operator| {
+            let mut tape = Tape::new();
+            let x = tape.input("image", operator.domain());
+            let draw = tape.input("draw", Shape::SCALAR);
+            let y = self.measure_by(operator.as_ref(), &mut tape, x, draw, seed)?;
+            let plan = Plan::compile(&tape, &[y], store, Options::default())?;
+            Ok((plan, y))
+        });
+        let plans = plans.collect::<Result<Vec<_>>>()?;
+        let mut measurements = Vec::with_capacity(shape.n() * self.operator.range().elements());
         let images = self.with_phase(images, shape);
-        for (i, image) in images.chunks_exact(x.shape().elements()).enumerate() {
+        let one = shape.with(0, 1).elements();
+        for (i, image) in images.chunks_exact(one).enumerate() {
+            let (plan, y) = &plans[i % plans.len()];
             // Without noise nothing reads the draw, and the plan does not have it.
             if self.noise != (Noise::None {}) {
                 plan.write("draw", &[i as f32])?;
             }
             plan.run(&[("image", image)])?;
-            let measurement = plan.read(y)?;
+            let measurement = plan.read(*y)?;
             if let Some(at) = measurement.iter().position(|v| !v.is_finite()) {
                 let mut cause = "the noise cannot be drawn: Poisson noise needs images whose measurement is not negative";
                 if image.iter().any(|v| !v.is_finite()) {

@@ -38,11 +38,13 @@ impl Forward {
     ) -> Result<Self> {
         let (image, measurement) = (operator.domain(), operator.range());
         let pixels = (image.h() * image.w()).max(1);
-        let mut batch = (PIXELS / pixels).clamp(1, count.max(1));
+        let period = operator.period();
+        let whole = |batch: usize| batch.next_multiple_of(period);
+        let mut batch = whole((PIXELS / pixels).clamp(1, count.max(1)));
         loop {
             let (tape, output) = record(model, operator, batch)?;
             match compile_within(&tape, output, store) {
-                Err(Error::OutOfMemory { .. }) if batch > 1 => batch /= 2,
+                Err(Error::OutOfMemory { .. }) if batch > period => batch = whole(batch / 2),
                 plan => {
                     return Ok(Forward {
                         store: store.clone(),

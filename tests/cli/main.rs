@@ -6,6 +6,7 @@ mod groups;
 mod inputs;
 mod mri;
 mod place;
+mod restoration;
 mod results;
 mod runs;
 mod speed;
