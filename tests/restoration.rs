@@ -5,7 +5,6 @@ use equilens::config::parse_toml;
 use equilens::data::npy;
 use equilens::error::{Error, Result};
 use equilens::gpu::{Gpu, Selection};
-use equilens::operators::LinearOperator;
 use equilens::problems::{Problem, ProblemConfig};
 use equilens::shape::Shape;
 use equilens::tape::plan::{Options, Plan, Store};
