@@ -103,16 +103,20 @@ fn culprit<T: DeserializeOwned>(message: &str, text: &str) -> Vec<String> {
     }
     let fails_alike =
         |document: Value| T::deserialize(document).is_err_and(|e| e.message() == message);
-    // Removing the tag changes every message about what it selects.
-    let tag_is_bad = message.starts_with("unknown variant");
     while let Some(Value::Table(table)) = path.iter().try_fold(&document, |v, key| v.get(key)) {
-        let blamed = table.keys().find(|key| {
+        // Removing the tag changes every message about what it selects: it is to blame for an
+        // unknown variant if no other key is.
+        let (tag, others): (Vec<_>, Vec<_>) = table.keys().partition(|key| key.as_str() == TAG);
+        let tag = tag
+            .into_iter()
+            .filter(|_| message.starts_with("unknown variant"));
+        let blamed = others.into_iter().chain(tag).find(|key| {
             let mut without = document.clone();
             let parent = path.iter().try_fold(&mut without, |v, key| v.get_mut(key));
             if let Some(Value::Table(parent)) = parent {
                 parent.remove(key.as_str());
             }
-            (key.as_str() != TAG || tag_is_bad) && !fails_alike(without)
+            !fails_alike(without)
         });
         match blamed {
             Some(key) => path.push(key.clone()),

@@ -5,7 +5,6 @@ use equilens::config::parse_toml;
 use equilens::data::npy;
 use equilens::error::{Error, Result};
 use equilens::gpu::{Gpu, Selection};
-use equilens::operators::LinearOperator;
 use equilens::problems::{Problem, ProblemConfig};
 use equilens::shape::Shape;
 use equilens::tape::plan::{Options, Plan, Store};
@@ -226,9 +225,7 @@ fn black_images_have_no_negative_counts_and_negative_ones_are_refused() {
             .simulate(&store(), &images, shape, 1)
             .expect("simulates");
         assert!(y.iter().all(|&v| v >= 0.0));
-        let (sum, expected) = [&y, &rounded]
-            .map(|y| y.iter().map(|&v| f64::from(v)).sum::<f64>())
-            .into();
+        let [sum, expected] = [&y, &rounded].map(|y| y.iter().map(|&v| f64::from(v)).sum::<f64>());
         assert!(
             (sum - expected).abs() < 5.0 * (1e-4 * expected).sqrt(),
             "{sum} {expected}"
@@ -512,7 +509,7 @@ fn unusable_settings_name_their_key() {
         let error = load(directory.path(), &text).expect_err(&text);
         let typed = matches!(
             error,
-            Error::Config(_) | Error::Data { .. } | Error::Io { .. }
+            Error::Config(_) | Error::Data { .. } | Error::Io { .. } | Error::NotFinite(_)
         );
         assert!(typed, "{error:?}");
         let message = error.to_string();

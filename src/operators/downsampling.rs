@@ -39,7 +39,7 @@ impl Downsampling {
     /// [`Error::Config`] if the factor or an extent is 0, or the factor does not divide the extents.
     pub fn new(size: [usize; 2], factor: usize, kernel: &PointSpread) -> Result<Self> {
         let [h, w] = size;
-        if factor == 0 || h == 0 || w == 0 || h % factor != 0 || w % factor != 0 {
+        if h == 0 || w == 0 || !h.is_multiple_of(factor) || !w.is_multiple_of(factor) {
             return Err(Error::Config(format!(
                 "operator.factor = {factor} does not divide the {h} rows and {w} columns of operator.image_size: use another factor, or crop the images"
             )));

@@ -78,7 +78,7 @@ impl Noise {
     /// Checks every number.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the key whose value cannot be used.
+    /// [`crate::error::Error::Config`] naming the key whose value cannot be used.
     pub fn validate(&self) -> Result<()> {
         const POSITIVE: std::ops::RangeInclusive<f64> = 1e-12..=1e6;
         let check = |key, value| within(key, value, POSITIVE).map(drop);
