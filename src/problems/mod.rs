@@ -19,6 +19,7 @@
 
 mod config;
 mod fourier;
+mod scaled;
 
 pub use config::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig};
 pub use fourier::{
