@@ -84,12 +84,16 @@ fn tridiagonalise(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
 /// came to an end.
 fn implicit_ql(d: &mut [f64], e: &mut [f64]) -> bool {
     let n = d.len();
+    // Relative to the whole matrix, not to the neighbours on the diagonal: where a null space has
+    // left rounding errors alone, those never become small beside each other.
+    let norm = (d.iter().zip(e.iter())).fold(0.0f64, |m, (d, e)| m.max(d.abs() + e.abs()));
+    let negligible = f64::EPSILON * norm;
     for low in 0..n {
         let mut sweeps = 0;
         loop {
             // The block from `low` on that no negligible entry cuts.
-            let negligible = |i: usize| e[i].abs() <= f64::EPSILON * (d[i].abs() + d[i + 1].abs());
-            let high = (low..n - 1).find(|&i| negligible(i)).unwrap_or(n - 1);
+            let cut = (low..n - 1).find(|&i| e[i].abs() <= negligible);
+            let high = cut.unwrap_or(n - 1);
             if high == low {
                 break;
             }

@@ -143,6 +143,8 @@ fn shifts_reveal_nothing_of_k_space() {
     let found = found(&operator, "shifts");
     assert!(!found.identifiable);
     assert_eq!((found.alone.rank, found.stacked.rank), (54, 54));
+    // Of complex k-space what is measured, not all of the range.
+    assert_eq!(found.measured, 54);
     // Counting alone would allow it: 54 measurements by 54 shifts.
     assert!(found.enough_measurements);
     // They commute up to phases: M^T M is A^T A as often as there are shifts.
@@ -152,6 +154,14 @@ fn shifts_reveal_nothing_of_k_space() {
         verdict.starts_with("no: with shifts 54 of 108 dimensions"),
         "{verdict}"
     );
+}
+
+#[test]
+fn most_of_a_spectrum_may_be_rounding() {
+    let found = found(&lines([20, 20], &[0, 1, 5, 19]), "C2");
+    // Half a turn adds row 15.
+    assert_eq!((found.alone.rank, found.stacked.rank), (160, 200));
+    assert_eq!((found.alone.below.tenth, found.unknowns), (640, 800));
 }
 
 #[test]

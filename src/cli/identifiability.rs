@@ -25,15 +25,16 @@ Examples:
   equilens check identifiability --problem mri.toml --group shifts
   equilens check identifiability --problem mri.toml --group C12 --group shifts --size 16 --json
 
-Networks that learn from measurements alone (equivariant imaging) can learn what the operator A does
-not see only if the matrix M = [A T_g] of all transforms T_g has no null space (Chen et al. 2023,
-equation 18). The operator is rebuilt for a small image with as many measurements for each pixel: fewer
-views, bins or lines. The rank counts singular values above 1e-6 of the largest, which rounding does not
-reach; how many are below 1e-1, 1e-2 and 1e-3 tells what noise hides.
+Networks that learn from measurements alone (equivariant imaging) can learn what the operator A
+does not see only if the matrix M = [A T_g] of all transforms T_g has no null space (Chen et al.
+2023, equation 18). The operator is rebuilt for a small image with as many measurements for each
+pixel: fewer views, bins or lines, so try several sizes. The rank counts singular values above
+1e-6 of the largest, which rounding does not reach; how many are below 1e-1, 1e-2 and 1e-3 tells
+what noise hides.
 
-Groups: C and D with the number of rotations (C4, D4, C36; rotations by other than quarter turns are
-interpolated, with zeros outside the image) and shifts, all circular ones by whole pixels. With several,
-all products: the first one's transform moves the image last.
+Groups: C and D with the number of rotations (C4, D4, C36; rotations by other than quarter turns
+are interpolated, with zeros outside the image, which lose its corners), and shifts, all circular
+ones by whole pixels. With several, all products: the first one's transform moves the image last.
 
 Needs no adapter. Exit code 0 if the answer is yes, 1 if it is no.")]
 pub(super) struct Arguments {

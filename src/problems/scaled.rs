@@ -99,11 +99,9 @@ impl FourierConfig {
         match &mut config.mask {
             FileOr::File(_) => return fixed("mask"),
             FileOr::Made(MaskConfig::Cartesian(pattern)) => {
-                let lines = pattern.lines.map(|lines| ratio.of(lines));
-                let centre = pattern.centre.filter(|&centre| centre > 0);
-                let centre = centre.map_or(0, |centre| ratio.of(centre));
-                pattern.centre = Some(centre.min(lines.unwrap_or(centre)));
-                pattern.lines = lines;
+                pattern.lines = pattern.lines.map(|lines| ratio.of(lines));
+                // No centre stays none.
+                pattern.centre = pattern.centre.map(|n| if n == 0 { 0 } else { ratio.of(n) });
             }
         }
         match &config.coils {

@@ -7,7 +7,7 @@ const SCAN: &str = r#"
 [operator]
 kind = "ray_transform"
 image_size = 64
-views = 8
+views = 12
 [noise]
 kind = "low_dose_ct"
 "#;
@@ -41,21 +41,21 @@ fn rotations_of_a_scan_say_yes_and_shifts_of_k_space_no() {
     place.text("lines.toml", LINES);
     let (scan, code) = check(
         &place,
-        "--problem scan.toml --group C12 --size 16 --out spectrum",
+        "--problem scan.toml --group C36 --size 16 --out spectrum",
     );
     assert_eq!(code, 0, "{scan}");
     // A quarter of the image, of the views and of the bins, 91 of which make ceil(64 sqrt 2).
     let keys = ["image_size", "views", "detector_bins"];
     assert_eq!(
         keys.map(|key| scan["operator"][key].as_u64().unwrap()),
-        [16, 2, 23]
+        [16, 3, 23]
     );
-    assert_eq!(scan["problem_operator"]["views"], 8);
+    assert_eq!(scan["problem_operator"]["views"], 12);
     let counts = ["unknowns", "measured", "order"];
-    assert_eq!(counts.map(|key| scan[key].as_u64().unwrap()), [256, 46, 12]);
+    assert_eq!(counts.map(|key| scan[key].as_u64().unwrap()), [256, 69, 36]);
     assert_eq!(scan["identifiable"], true);
     assert_eq!(scan["stacked"]["rank"], 256);
-    assert!(scan["alone"]["rank"].as_u64().unwrap() <= 46);
+    assert!(scan["alone"]["rank"].as_u64().unwrap() <= 69);
     let values = scan["stacked"]["singular_values"].as_array().unwrap();
     assert_eq!(values.len(), 256);
     let smallest = values[255].as_f64().unwrap() / values[0].as_f64().unwrap();
@@ -64,7 +64,7 @@ fn rotations_of_a_scan_say_yes_and_shifts_of_k_space_no() {
         scan["verdict"]
             .as_str()
             .unwrap()
-            .starts_with("yes: with C12")
+            .starts_with("yes: with C36")
     );
     // The files say the same.
     let read = |name: &str| std::fs::read_to_string(place.path("spectrum").join(name)).unwrap();
