@@ -212,8 +212,11 @@ fn rotations_of_a_scan_with_few_views_reveal_its_null_space() {
     assert!(found.stacked.smallest > 1e-3 && found.stacked.smallest < 0.5);
 }
 
-/// `M` row by row, from its definition, for transforms given as functions on images.
-fn stacked(operator: &Dense, transforms: &[Box<dyn Fn(&[f64]) -> Vec<f64>>]) -> Vec<f64> {
+/// A transform as a function on images.
+type Motion = Box<dyn Fn(&[f64]) -> Vec<f64>>;
+
+/// `M` row by row, from its definition.
+fn stacked(operator: &Dense, transforms: &[Motion]) -> Vec<f64> {
     let n = operator.image.elements();
     let mut rows = vec![0.0; transforms.len() * operator.measurements * n];
     for pixel in 0..n {
@@ -264,7 +267,7 @@ fn products_of_sets_are_all_pairs_with_the_first_one_last() {
     };
     let mut spectra = Vec::new();
     for (groups, shifts_last) in [("shifts C3", true), ("C3 shifts", false)] {
-        let mut pairs: Vec<Box<dyn Fn(&[f64]) -> Vec<f64>>> = Vec::new();
+        let mut pairs: Vec<Motion> = Vec::new();
         for turn in rotations() {
             for shift in shifts() {
                 let turn = turn.clone();
