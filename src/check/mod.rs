@@ -6,9 +6,11 @@
 //! `kernels/`; a new row is one line there.
 
 mod angles;
+mod eigenvalues;
 mod equivariance;
 mod gradients;
 pub mod harness;
+mod identifiability;
 mod kernels;
 mod layers;
 mod losses;
@@ -16,6 +18,9 @@ mod operators;
 mod plans;
 
 pub use angles::{ANGLES, AngleRow, angles};
+pub use identifiability::{
+    Below, Identifiability, RANK_TOLERANCE, Spectrum, Transforms, identifiability,
+};
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Trust};

@@ -1,35 +1,50 @@
 //! `equilens check`.
 
 use super::global::Session;
-use super::{FAILED, devices};
+use super::{FAILED, devices, identifiability};
 use crate::check::{self, AngleRow, Row};
 use crate::error::Result;
 use crate::report::{Align, Table};
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Verify this installation on this adapter
+/// Verify this installation on this adapter, or what transforms can reveal of a problem
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "\
 Examples:
   equilens check
   equilens check conv
   equilens check variant
   equilens check --adapter 1 --json
+  equilens check identifiability --problem ct.toml --group C36
 
 Kernels are compared with their definitions in double precision, operators with their adjoints,
 gradients with differences, networks with their turned selves. `check equivariance` also tells by how
 much layers and networks miss rotations that their group or the pixel grid lacks. `check variant` does so for every
 variant of every kernel, alone and within a network, which takes minutes without a GPU and is left
-out otherwise. Exit code 1 if a check fails.")]
+out otherwise. `check identifiability` needs no adapter. Exit code 1 if a check fails."
+)]
 pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Only the checks with this in their name
     #[arg(value_name = "NAME")]
     name: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Identifiability(identifiability::Arguments),
+}
+
 pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(Command::Identifiability(arguments)) = &arguments.command {
+        return identifiability::run(session, arguments);
+    }
     let gpu = session.gpu()?;
     let seed = session.seed.unwrap_or_else(check::fresh_seed);
     let bar = session.console.bar(0, "checks");

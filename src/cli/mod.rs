@@ -24,6 +24,7 @@ mod evaluate;
 mod experiment;
 mod global;
 mod group;
+mod identifiability;
 mod interrupt;
 mod operator;
 mod outputs;

@@ -282,6 +282,9 @@ impl Settings {
                 group,
                 width,
                 levels: self.levels,
+                // Images are positive and the equivariant network has few fields: with a smaller
+                // slope, a layer all of whose fields see the mean with the wrong sign is dead.
+                slope: 0.2,
                 ..UNetConfig::default()
             }),
             loss,

@@ -23,6 +23,7 @@ mod downsampling;
 mod file_or;
 mod fourier;
 mod inpainting;
+mod scaled;
 
 pub use blur::{BlurConfig, BoxConfig, GaussianConfig, KernelConfig, MotionConfig};
 pub use config::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig, SeveralConfig};

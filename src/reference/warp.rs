@@ -28,8 +28,8 @@ pub fn adjoint(y: &[f64], ys: Shape, maps: &[f64]) -> Twin {
 }
 
 /// Calls `visit(input, output, weight)` for the up to four input pixels that each output pixel
-/// reads.
-fn for_each_weight(shape: Shape, maps: &[f64], mut visit: impl FnMut(usize, usize, f64)) {
+/// reads, output after output; a weight may be zero.
+pub fn for_each_weight(shape: Shape, maps: &[f64], mut visit: impl FnMut(usize, usize, f64)) {
     let Shape([batch, channels, height, width]) = shape;
     assert_len(maps, Maps::shape(batch));
     let (centre_row, centre_col) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);

@@ -3,6 +3,7 @@
 
 mod experiments;
 mod groups;
+mod identifiability;
 mod inputs;
 mod mri;
 mod place;

@@ -47,6 +47,24 @@ fn wrong_usage_is_one_paragraph_with_code_2() {
             "group basis --group D360 --input regular --size 9 --basis harmonic",
             &["bytes"],
         ),
+        ("check identifiability", &["--problem", "--group"]),
+        (
+            "check identifiability --problem problem.toml --group Q8",
+            &["Q8", "shifts"],
+        ),
+        (
+            "check identifiability --problem problem.toml --group SO2",
+            &["SO2", "finite"],
+        ),
+        (
+            "check identifiability --problem problem.toml --group C4 --size 17",
+            &["17", "16"],
+        ),
+        (
+            "check identifiability --problem problem.toml --group D360 --group D360",
+            &["D360", "--size"],
+        ),
+        ("check conv identifiability", &["identifiability"]),
         ("bench ray/foward/128-50", &["ray/forward/128-50"]),
         ("bench conv3x3/forward/96-96/0", &["conv3x3"]),
         ("bench --filter nothing", &["nothing"]),
