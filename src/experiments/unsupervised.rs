@@ -570,6 +570,28 @@ mod tests {
     }
 
     #[test]
+    fn every_problem_of_every_scale_can_be_built() {
+        for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
+            let settings = Settings::of(scale);
+            for subject in [
+                Subject::Ct,
+                Subject::NoisyCt,
+                Subject::Mri,
+                Subject::Inpainting,
+            ] {
+                let problem = Problem::new(&subject.problem(&settings)).expect("valid");
+                let domain = problem.operator.domain();
+                assert_eq!([domain.h(), domain.w()], [settings.size; 2]);
+                // There is something to be learned.
+                assert!(
+                    problem.operator.measured() < domain.elements(),
+                    "{subject:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn both_networks_have_about_as_many_parameters() {
         let settings = Settings::of(Scale::Small);
         let counts = settings.networks().map(|network| {

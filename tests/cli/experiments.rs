@@ -146,3 +146,57 @@ fn one_image_is_trained_on_and_tested_turned() {
         assert!(text.contains(word), "no '{word}' in {text}");
     }
 }
+
+#[test]
+fn losses_without_ground_truth_are_compared() {
+    let place = Place::new();
+    let command = "experiment rei-ct --scale smoke --out rei";
+    let result = place.json(command);
+    assert_eq!(stored(&place, "rei"), result);
+    let methods = result["methods"].as_array().unwrap();
+    let names: Vec<&str> = methods
+        .iter()
+        .map(|m| m["name"].as_str().unwrap())
+        .collect();
+    let lessons = ["mc", "ei", "rei", "supervised"];
+    assert_eq!(names, [&["fbp"][..], &lessons, &lessons].concat());
+    let recovered = result["recovered"].as_array().unwrap();
+    assert_eq!(recovered.len(), 4);
+    for entry in recovered {
+        for set in ["upright", "rotated"] {
+            assert_eq!(entry[set].as_array().unwrap().len(), 1, "{entry}");
+        }
+    }
+    exist(
+        &place,
+        "rei",
+        &[
+            "report.html",
+            "psnr.svg",
+            "sample-rotated-6.png",
+            "runs/rei-C4-1/config.toml",
+        ],
+    );
+    let again = place.json(command);
+    assert_eq!(again["methods"].as_array().unwrap()[1..], methods[1..]);
+}
+
+#[test]
+fn augmentation_is_compared_with_equivariance() {
+    let place = Place::new();
+    npy::write_npy(place.path("own.npy"), &[4, 32, 32], &discs(4, 32)).unwrap();
+    let result = place
+        .json("experiment augmentation --scale smoke --train own.npy --test own.npy --out more");
+    assert_eq!(stored(&place, "more"), result);
+    assert_eq!(result["methods"].as_array().unwrap().len(), 1 + 2 * 2 * 2);
+    exist(
+        &place,
+        "more",
+        &[
+            "report.html",
+            "psnr-upright.svg",
+            "ssim-rotated.svg",
+            "sample-upright-2.png",
+        ],
+    );
+}

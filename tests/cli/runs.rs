@@ -166,3 +166,87 @@ fn damaged_checkpoints(place: &Place) {
         &["images.npy"],
     );
 }
+
+/// A laboratory without ground truth: nothing but measurements, from training to pictures.
+#[test]
+fn measurements_alone_are_enough_to_train() {
+    let place = Place::new();
+    let several = "\
+[problem.operator]
+kind = \"several\"
+[[problem.operator.operators]]
+kind = \"inpainting\"
+image_size = 16
+mask = { kind = \"random\", share = 0.5, seed = 1 }
+[[problem.operator.operators]]
+kind = \"inpainting\"
+image_size = 16
+mask = { kind = \"random\", share = 0.5, seed = 2 }
+";
+    let scan = "\
+[problem.operator]
+kind = \"ray_transform\"
+image_size = 16
+views = 8
+[problem.noise]
+kind = \"gaussian\"
+sigma = 1e-3
+";
+    let imaging = "\
+[[loss]]
+kind = \"unsure\"
+[[loss]]
+kind = \"equivariant_imaging\"
+noise = true
+transforms = { rotation = \"any\" }
+";
+    let multi = "\
+[[loss]]
+kind = \"measurement_consistency\"
+[[loss]]
+kind = \"multi_operator\"
+";
+    for (name, problem, loss, batch) in [("scan", scan, imaging, 1), ("several", several, multi, 2)]
+    {
+        // The problem alone, for the other commands.
+        let problem_file = format!("{name}.toml");
+        place.text(&problem_file, &problem.replace("problem.", ""));
+        let y = format!("{name}.npy");
+        place.json(&format!(
+            "simulate --problem {problem_file} --images images.npy --out {y}"
+        ));
+        let config = format!(
+            "{problem}[data]\ntrain_measurements = \"{y}\"\nvalidation_measurements = \"{y}\"\nvalidation_images = 2\n[model]\nkind = \"unet\"\ngroup = \"C4\"\nwidth = 4\nlevels = 1\n{loss}[training]\nsteps = 4\nbatch = {batch}\nvalidate_every = 2\n"
+        );
+        place.text(&format!("train-{name}.toml"), &config);
+        let trained = place.json(&format!("train train-{name}.toml --out run-{name}"));
+        assert!(trained["best_psnr"].is_null(), "{trained}");
+        assert!(
+            trained["best_validation_loss"]
+                .as_f64()
+                .unwrap()
+                .is_finite()
+        );
+        let reconstructed = place.json(&format!(
+            "reconstruct run-{name} --input {y} --out u-{name}.npy"
+        ));
+        assert_eq!(reconstructed["images"], 3);
+        // Afterwards, on phantoms whose truth is known.
+        place.json(&format!("evaluate run-{name} --images images.npy"));
+        // What compares with the truth is refused before anything is written.
+        place.text(
+            "supervised.toml",
+            &config.replace(loss, "[[loss]]\nkind = \"supervised\"\n"),
+        );
+        place.refused(
+            "train supervised.toml --out supervised",
+            2,
+            &["supervised.toml", "ground truth"],
+        );
+    }
+    place.refused(
+        "train train-several.toml --out odd --set training.batch=3",
+        2,
+        &["batch = 3", "multiple of 2"],
+    );
+}
