@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicBool;
 fn sizes(scale: Scale) -> &'static [usize] {
     match scale {
         Scale::Smoke => &[1, 2],
-        Scale::Small | Scale::Paper => &[1, 4, 24],
+        Scale::Small | Scale::Paper => &[1, 24],
     }
 }
 
