@@ -33,15 +33,15 @@ pub(super) fn ct(size: usize) -> ProblemConfig {
             views: Some(VIEWS),
             ..RayTransformConfig::default()
         }),
-        noise: low_dose(),
+        noise: low_dose(PHOTONS),
         phase: None,
     }
 }
 
-/// The noise of every CT problem here that has one.
-pub(super) fn low_dose() -> Noise {
+/// The noise of CT with this many photons in each ray.
+pub(super) fn low_dose(photons: f64) -> Noise {
     Noise::LowDoseCt {
-        photons: PHOTONS,
+        photons,
         attenuation: 81.35858,
         eta: 1e-8,
         readout: 0.0,
