@@ -628,3 +628,53 @@ fn settings_out_of_range_are_typed_errors() -> Result<()> {
     assert!(losses::calls_again(&file.loss) && !losses::calls_again(&file.loss[1..]));
     Ok(())
 }
+
+/// Recording needs no device: every loss with every kind of network on every kind of problem.
+#[test]
+fn every_loss_goes_with_every_network_and_problem() -> Result<()> {
+    use equilens::models::ModelConfig;
+    use equilens::problems::{Problem, ProblemConfig};
+    use equilens::train::{Recipe, tapes};
+    #[derive(serde::Deserialize)]
+    struct Terms {
+        loss: Vec<Term>,
+    }
+    let problems = [
+        "[operator]\nkind = \"ray_transform\"\nimage_size = 8\nviews = 6\n[noise]\nkind = \"low_dose_ct\"",
+        "[operator]\nkind = \"fourier\"\nimage_size = 8\nmask = { kind = \"cartesian\", lines = 4, centre = 2 }\n[noise]\nkind = \"gaussian\"\nsigma = 0.1",
+        "[operator]\nkind = \"inpainting\"\nimage_size = [8, 12]\n[noise]\nkind = \"poisson\"",
+        "[operator]\nkind = \"blur\"\nimage_size = 12\nboundary = \"valid\"\nkernel = { kind = \"box\", size = 3 }\n[noise]\nkind = \"poisson_gaussian\"\nsigma = 0.1",
+        "[operator]\nkind = \"downsampling\"\nimage_size = 8\nfactor = 2\n[noise]\nkind = \"gaussian\"\nsigma = 0.1",
+    ];
+    let models = [
+        "kind = \"learned_proximal_gradient\"\ngroup = \"C4\"\nwidth = 8\nblocks = 1",
+        "kind = \"learned_primal_dual\"\ngroup = \"C4\"",
+        "kind = \"unet\"\ngroup = \"D4\"\nwidth = 8\nlevels = 1",
+        "kind = \"dncnn\"\ngroup = \"C1\"\nwidth = 4\ndepth = 3",
+    ];
+    let losses = [
+        "kind = \"supervised\"\ndistance = \"ssim\"",
+        "kind = \"augmentation\"",
+        "kind = \"measurement_consistency\"",
+        "kind = \"equivariant_imaging\"\ndraws = 2\nnoise = true",
+        "kind = \"sure\"",
+        "kind = \"unsure\"",
+        "kind = \"splitting\"\ntransforms = { shift = 0.5, mirror = true }",
+    ];
+    for problem in problems {
+        let problem = Problem::new(&parse_toml::<ProblemConfig>("problem.toml", problem)?)?;
+        for model in models {
+            let model: ModelConfig = parse_toml("model.toml", model)?;
+            for loss in losses {
+                let text = format!("[[loss]]\n{loss}");
+                let recipe = Recipe {
+                    noise: problem.noise,
+                    loss: parse_toml::<Terms>("loss.toml", &text)?.loss,
+                    ..Recipe::default()
+                };
+                tapes(&model, &*problem.operator, &recipe)?;
+            }
+        }
+    }
+    Ok(())
+}

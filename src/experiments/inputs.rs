@@ -33,15 +33,15 @@ pub(super) fn ct(size: usize) -> ProblemConfig {
             views: Some(VIEWS),
             ..RayTransformConfig::default()
         }),
-        noise: low_dose(PHOTONS),
+        noise: low_dose(),
         phase: None,
     }
 }
 
-/// The noise of CT with this many photons in each ray.
-pub(super) fn low_dose(photons: f64) -> Noise {
+/// The noise of every CT problem here that has one.
+pub(super) fn low_dose() -> Noise {
     Noise::LowDoseCt {
-        photons,
+        photons: PHOTONS,
         attenuation: 81.35858,
         eta: 1e-8,
         readout: 0.0,

@@ -91,7 +91,7 @@ impl Subject {
         });
         let (operator, noise) = match self {
             Subject::Ct => (scan, Noise::None {}),
-            Subject::NoisyCt => (scan, inputs::low_dose(settings.photons)),
+            Subject::NoisyCt => (scan, inputs::low_dose()),
             Subject::Mri => {
                 let mask = MaskConfig::Cartesian(CartesianConfig {
                     lines: Some(settings.size / 4),
@@ -133,7 +133,8 @@ impl Subject {
             ),
             Subject::NoisyCt => format!(
                 "low-dose CT, {} views, {} photons, {size} x {size} pixels",
-                settings.views, settings.photons
+                settings.views,
+                inputs::PHOTONS
             ),
             Subject::Mri => format!(
                 "MRI, {} of {size} lines, no noise, {size} x {size} pixels",
@@ -222,8 +223,6 @@ impl Subject {
 pub(super) struct Settings {
     pub size: usize,
     pub views: usize,
-    /// In each ray; a quarter of them for twice the pixels' width, or images are as good as quiet.
-    pub photons: f64,
     pub seeds: u64,
     /// Channels of the ordinary network; the equivariant one has twice as many, which is about as
     /// many parameters.
@@ -239,7 +238,6 @@ impl Settings {
             Scale::Smoke => Settings {
                 size: 32,
                 views: 10,
-                photons: 2500.0,
                 seeds: 1,
                 width: 4,
                 levels: 1,
@@ -251,7 +249,6 @@ impl Settings {
             Scale::Small => Settings {
                 size: 32,
                 views: 10,
-                photons: 2500.0,
                 seeds: 3,
                 width: 8,
                 levels: 2,
@@ -262,7 +259,6 @@ impl Settings {
             Scale::Paper => Settings {
                 size: 128,
                 views: 50,
-                photons: inputs::PHOTONS,
                 seeds: 3,
                 width: 64,
                 levels: 4,

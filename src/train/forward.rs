@@ -1,5 +1,6 @@
 //! A network compiled for reconstruction alone, in batches.
 
+use super::trainer::MEASUREMENTS;
 use crate::error::{Error, Result};
 use crate::gpu::Pending;
 use crate::models::Network;
@@ -108,7 +109,7 @@ impl Forward {
             if chunk.len() < self.batch * one {
                 chunk.to_mut().resize(self.batch * one, 0.0);
             }
-            self.plan.run(&[("measurements", &chunk)])?;
+            self.plan.run(&[(MEASUREMENTS, &chunk)])?;
             pending.push_back(self.plan.read_later(self.output)?);
         }
         pending.into_iter().try_for_each(&mut collect)?;
@@ -131,7 +132,7 @@ pub(super) fn record(
     batch: usize,
 ) -> Result<(Tape, Var)> {
     let mut tape = Tape::new();
-    let y = tape.input("measurements", operator.range().with(0, batch));
+    let y = tape.input(MEASUREMENTS, operator.range().with(0, batch));
     let (_, bound) = model.parameters().bind(&mut tape)?;
     let output = model.reconstruct(&mut tape, &bound, operator, y)?;
     Ok((tape, output))

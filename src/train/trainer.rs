@@ -50,6 +50,8 @@ pub struct Scores {
     pub psnr: Option<f64>,
 }
 
+/// The input that holds the batch's measurements.
+pub(super) const MEASUREMENTS: &str = "measurements";
 /// The input that numbers the random draws of a training step.
 pub(super) const DRAW: &str = "draw";
 /// Draws have numbers below this one; a longer training repeats them.
@@ -63,8 +65,6 @@ struct Recorded {
     parameters: Var,
     /// The new running statistics.
     statistics: Vec<Var>,
-    /// Something is drawn at random.
-    draws: bool,
     /// The loss compares with the ground truth.
     reads_truth: bool,
     /// The transforms that the loss draws.
@@ -161,16 +161,18 @@ impl Trainer {
         let AdamConstants { beta1, beta2, .. } = adam.constants();
         let rates = rates(lr, [beta1, beta2].map(f64::from), t).map(|r| r as f32);
         let draw = [(t % DRAWS) as f32];
-        let mut inputs: Vec<(&str, &[f32])> =
-            vec![("measurements", &measurements), ("rates", &rates)];
-        let truth;
-        if self.recorded.reads_truth {
-            truth = self.data.truths(&images);
-            inputs.push((Scene::TRUTH, &truth));
-        }
-        if self.recorded.draws {
-            inputs.push((DRAW, &draw));
-        }
+        let truth = match self.recorded.reads_truth {
+            true => self.data.truths(&images),
+            false => Vec::new(),
+        };
+        let mut inputs: Vec<(&str, &[f32])> = vec![
+            (MEASUREMENTS, &measurements),
+            (Scene::TRUTH, &truth),
+            ("rates", &rates),
+            (DRAW, &draw),
+        ];
+        // What nothing reads, the plan does not have.
+        inputs.retain(|(name, _)| self.plan.has_input(name));
         let seed = self.recipe.training.seed;
         let moved = draws::draw(&self.recorded.motions, seed, &format!("step {t}"))?;
         inputs.extend(
@@ -495,7 +497,7 @@ fn record(
         )));
     }
     let mut tape = Tape::new();
-    let y = tape.input("measurements", operator.range().with(0, batch));
+    let y = tape.input(MEASUREMENTS, operator.range().with(0, batch));
     let rates = tape.input("rates", Shape::vector(2));
     let draw = tape.input(DRAW, Shape::SCALAR);
     let (theta, bound) = model.parameters().bind(&mut tape)?;
@@ -521,7 +523,6 @@ fn record(
         loss,
         parameters,
         statistics: tape.assigned(),
-        draws: tape.reads(draw),
         reads_truth: scene.reads_truth(),
         motions: scene.motions().to_vec(),
         states: scene.states().to_vec(),

@@ -3,7 +3,7 @@
 use super::config::Recipe;
 use super::dataset::Dataset;
 use super::draws;
-use super::trainer::{DRAW, Scores};
+use super::trainer::{DRAW, MEASUREMENTS, Scores};
 use crate::error::{Error, Result};
 use crate::losses::{self, MotionInput, Randomness, Scene};
 use crate::metrics;
@@ -32,7 +32,6 @@ struct Recorded {
     loss: Var,
     estimate: Var,
     motions: Vec<MotionInput>,
-    draws: bool,
     reads_truth: bool,
 }
 
@@ -123,13 +122,12 @@ impl Validation {
                 &format!("validation batch {number}"),
             )?;
             let draw = [number as f32];
-            let mut inputs: Vec<(&str, &[f32])> = vec![("measurements", &measurements)];
-            if self.recorded.reads_truth {
-                inputs.push((Scene::TRUTH, &truths));
-            }
-            if self.recorded.draws {
-                inputs.push((DRAW, &draw));
-            }
+            let mut inputs: Vec<(&str, &[f32])> = vec![
+                (MEASUREMENTS, &measurements),
+                (Scene::TRUTH, &truths),
+                (DRAW, &draw),
+            ];
+            inputs.retain(|(name, _)| self.plan.has_input(name));
             inputs.extend(
                 motions
                     .iter()
@@ -170,7 +168,7 @@ fn record(
     batch: usize,
 ) -> Result<(Tape, Recorded)> {
     let mut tape = Tape::new();
-    let y = tape.input("measurements", operator.range().with(0, batch));
+    let y = tape.input(MEASUREMENTS, operator.range().with(0, batch));
     let draw = tape.input(DRAW, Shape::SCALAR);
     let (_, bound) = model.parameters().bind(&mut tape)?;
     let network = |tape: &mut Tape, operator: &dyn LinearOperator, y| {
@@ -187,7 +185,6 @@ fn record(
         loss,
         estimate,
         motions: scene.motions().to_vec(),
-        draws: tape.reads(draw),
         reads_truth: scene.reads_truth(),
     };
     Ok((tape, recorded))

@@ -221,6 +221,11 @@ impl Plan {
         (sum(|s| s.flops), sum(|s| s.bytes))
     }
 
+    /// Whether an output depends on an input of this name.
+    pub fn has_input(&self, name: &str) -> bool {
+        self.inputs.contains_key(name)
+    }
+
     /// Sets the input `name` for the next replay.
     ///
     /// # Errors

@@ -228,11 +228,6 @@ impl Tape {
         Ok(self.push(Op::Assign, &[state, value], state.shape))
     }
 
-    /// Whether an operation reads `x`.
-    pub fn reads(&self, x: Var) -> bool {
-        self.nodes.iter().any(|node| node.inputs.contains(&x.index))
-    }
-
     /// The results of all [assignments](Tape::assign) so far: outputs that a plan needs if it is to
     /// carry them out.
     pub fn assigned(&self) -> Vec<Var> {
