@@ -103,11 +103,18 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         _ => None,
     };
     let store = Store::new(&session.gpu()?);
-    let result = apply(&store, &input, data.as_ref(), |tape, x, y| match y {
-        Some(y) => operator.gradient(tape, x, y),
-        None if adjoint => operator.adjoint(tape, x),
-        None => operator.forward(tape, x),
-    })?;
+    let period = operator.period();
+    let result = apply(
+        &store,
+        period,
+        &input,
+        data.as_ref(),
+        |tape, x, y| match y {
+            Some(y) => operator.gradient(tape, x, y),
+            None if adjoint => operator.adjoint(tape, x),
+            None => operator.forward(tape, x),
+        },
+    )?;
     if let Some(i) = result.values.iter().position(|v| !v.is_finite()) {
         let overflow = Error::NotFinite(format!(
             "element {i} of the result is {}; the input is too large for single precision",
@@ -129,30 +136,40 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Records `body` for one item (and its data), and replays it for each.
+/// Records `body` for one item (and its data) of each of `period` operators that take turns, and
+/// replays it for all items.
 fn apply(
     store: &Store,
+    period: usize,
     input: &Stack,
     data: Option<&Stack>,
     body: impl FnOnce(&mut Tape, Var, Option<Var>) -> Result<Var>,
 ) -> Result<Stack> {
     let mut tape = Tape::new();
-    let x = tape.input("x", input.item());
-    let y = data.map(|data| tape.input("y", data.item()));
+    let x = tape.input("x", input.item().with(0, period));
+    let y = data.map(|data| tape.input("y", data.item().with(0, period)));
     let result = body(&mut tape, x, y)?;
     let plan = Plan::compile(&tape, &[result], store, Options::default())?;
     let mut values = Vec::new();
-    let one = input.item().elements();
-    for (i, item) in input.values.chunks_exact(one).enumerate() {
-        plan.write("x", item)?;
+    // What the last round lacks is zero.
+    let round = |stack: &Stack, index: usize| {
+        let len = period * stack.item().elements();
+        let rest = &stack.values[index * len..];
+        let mut items = rest[..len.min(rest.len())].to_vec();
+        items.resize(len, 0.0);
+        items
+    };
+    for index in 0..input.count().div_ceil(period) {
+        plan.write("x", &round(input, index))?;
         if let Some(data) = data {
-            let one = data.item().elements();
-            plan.write("y", &data.values[i * one..(i + 1) * one])?;
+            plan.write("y", &round(data, index))?;
         }
         plan.submit();
         values.extend(plan.read(result)?);
     }
-    Ok(input.with_items(values, result.shape()))
+    let item = result.shape().with(0, 1);
+    values.truncate(input.count() * item.elements());
+    Ok(input.with_items(values, item))
 }
 
 fn norm(session: &Session, arguments: &Norm) -> Result<ExitCode> {

@@ -61,7 +61,7 @@ pub fn run(
     let train = slices.write(&options.out)?;
     let study = Study::new(gpu, problem, &slices, options.seed.wrapping_add(1 << 32))?;
     let mut trials = Trials::new(options, study, interrupt, observer);
-    trials.pseudo_inverse()?;
+    trials.untrained()?;
     let available = slices.training.shape.n();
     let sizes = sizes(options.scale).iter().map(|&n| n.min(available));
     let mut sizes: Vec<usize> = sizes.collect();

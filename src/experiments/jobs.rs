@@ -75,16 +75,20 @@ impl<'a> Trials<'a> {
         Ok(())
     }
 
-    /// The pseudo-inverse as it is.
-    pub fn pseudo_inverse(&mut self) -> Result<()> {
-        let images = self.study.pseudo_inverse()?;
+    /// What the measurement alone tells: the operator's cheap pseudo-inverse, and least squares.
+    pub fn untrained(&mut self) -> Result<()> {
         let name = self.study.problem.operator.pseudo_inverse_name();
-        let point = Point {
-            images: None,
-            seed: None,
-            method: Method::unscored(name),
-        };
-        self.add(point, images, true)
+        let cheap = self.study.pseudo_inverse()?;
+        let least_squares = self.study.least_squares()?;
+        for (name, images) in [(name, cheap), ("least-squares", least_squares)] {
+            let point = Point {
+                images: None,
+                seed: None,
+                method: Method::unscored(name),
+            };
+            self.add(point, images, true)?;
+        }
+        Ok(())
     }
 
     /// The pseudo-inverse, and TV tuned on (up to eight of) the training images.

@@ -82,7 +82,8 @@ impl From<Vec<Scores>> for Summary {
 /// One method's row in a comparison.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Method {
-    /// `fbp`, `zero-filled`, `tv`, `ordinary`, `equivariant`, `equivariant-wide`.
+    /// `fbp`, `zero-filled`, `least-squares`, `tv`; `ordinary`, `equivariant`, `equivariant-wide`;
+    /// by the loss `mc`, `ei`, `rei`, `supervised`, `augmented`.
     pub name: String,
     /// The symmetry group of a network, C1 for the ordinary one; none for classical methods.
     #[serde(skip_serializing_if = "Option::is_none")]

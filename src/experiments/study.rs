@@ -8,7 +8,7 @@ use crate::metrics;
 use crate::operators::{Filter, RayTransform};
 use crate::problems::{OperatorConfig, Problem};
 use crate::shape::{Maps, Shape};
-use crate::solvers::{self, Fbp, Tv};
+use crate::solvers::{self, Cgls, Fbp, Tv};
 use crate::tape::Tape;
 use crate::tape::plan::{Options, Plan, Store};
 use crate::train::{Dataset, Reconstructor};
@@ -308,6 +308,22 @@ impl<'a> Study<'a> {
     pub fn pseudo_inverse(&self) -> Result<Reconstructions> {
         let (operator, store) = (self.problem.operator.as_ref(), &self.store);
         self.both(|y| solvers::pseudo_inverse(operator, store, y, self.count(y)))
+    }
+
+    /// The solution of least squares with the smallest norm, `A^+ y`, as far as conjugate gradients
+    /// get in single precision.
+    pub fn least_squares(&self) -> Result<Reconstructions> {
+        let cgls = Cgls {
+            weight: 0.0,
+            iterations: 500,
+            tolerance: 1e-5,
+        };
+        let (operator, store) = (self.problem.operator.as_ref(), &self.store);
+        self.both(|y| {
+            Ok(cgls
+                .solve(operator, store, y, self.count(y), &mut |_| {})?
+                .images)
+        })
     }
 
     /// FBP with the filter that is best on the training images, clamped at 0; or zero filling.

@@ -391,7 +391,7 @@ pub fn run(
     // Other noise than that of any training.
     let study = Study::new(gpu, problem, &slices, options.seed.wrapping_add(1 << 32))?;
     let mut trials = Trials::new(options, study, interrupt, observer);
-    trials.pseudo_inverse()?;
+    trials.untrained()?;
     let mut jobs = Vec::new();
     for k in 0..settings.seeds {
         let seed = options.seed.wrapping_add(k);

@@ -76,7 +76,9 @@ impl Unsure {
                 let initial = initial as f32;
                 scene.state(tape, LossState { name, initial })
             });
-        let term = tape.mul(variance, divergence)?;
+        // A copy: gradients are recorded after the update and read what was before it.
+        let before = tape.scale(variance, 1.0);
+        let term = tape.mul(before, divergence)?;
         let risk = tape.add(risk, term)?;
         // The derivative in s, in the unit of a variance.
         let square = tape.mul(y, y)?;

@@ -82,7 +82,7 @@ pub trait LinearOperator: Send + Sync {
     }
 
     /// How many operators take turns: item `i` of a batch is measured by operator `i` modulo this
-    /// number, and a batch is a multiple of it.
+    /// number, so a stack is cut into batches at multiples of it.
     fn period(&self) -> usize {
         1
     }

@@ -7,7 +7,8 @@ use crate::tape::{Tape, Var};
 use std::sync::Arc;
 
 /// Item `i` of a batch is measured by operator `i` modulo their number: images that were measured
-/// in different ways (Tachella, Chen and Davies 2022). Batches are multiples of that number.
+/// in different ways (Tachella, Chen and Davies 2022). Whoever cuts a stack of images or measurements
+/// into batches does so at multiples of that number.
 #[derive(Clone)]
 pub struct Several {
     operators: Vec<Arc<dyn LinearOperator>>,
@@ -59,18 +60,9 @@ impl Several {
 
     /// Each item by its operator.
     fn each(&self, tape: &mut Tape, x: Var, map: Map) -> Result<Var> {
-        let (n, period) = (x.shape().n(), self.operators.len());
-        if !n.is_multiple_of(period) {
-            return Err(Error::shape(
-                "several",
-                format!(
-                    "a batch of {n} for {period} operators that take turns: a multiple of them"
-                ),
-            ));
-        }
-        let items = (0..n).map(|i| {
+        let items = (0..x.shape().n()).map(|i| {
             let item = tape.slice(x, 0, i, 1)?;
-            map(&*self.operators[i % period], tape, item)
+            map(&*self.operators[i % self.operators.len()], tape, item)
         });
         let items = items.collect::<Result<Vec<Var>>>()?;
         tape.concat(&items, 0)

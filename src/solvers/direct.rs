@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::operators::{Filter, FourierSampling, LinearOperator, RayTransform, fbp};
 use crate::tape::plan::{Options, Plan, Store};
 use crate::tape::{Tape, Unary, Var};
+use std::borrow::Cow;
 
 /// Filtered back-projection, image by image; [`fbp`] says what it computes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -78,13 +79,20 @@ fn one_by_one(
 ) -> Result<Vec<f32>> {
     check_measurements(operator, y, n)?;
     let mut tape = Tape::new();
-    let input = tape.input("y", operator.range());
+    // Operators that take turns each get theirs; what the last round lacks is zero.
+    let period = operator.period();
+    let input = tape.input("y", operator.range().with(0, period));
     let image = record(&mut tape, input)?;
     let plan = Plan::compile(&tape, &[image], store, Options::tuned())?;
-    let mut images = Vec::with_capacity(n * image.shape().elements());
-    for values in y.chunks_exact(input.shape().elements()) {
-        plan.run(&[("y", values)])?;
+    let mut images = Vec::with_capacity(n.next_multiple_of(period) * image.shape().elements());
+    for values in y.chunks(input.shape().elements()) {
+        let mut values = Cow::Borrowed(values);
+        if values.len() < input.shape().elements() {
+            values.to_mut().resize(input.shape().elements(), 0.0);
+        }
+        plan.run(&[("y", &values)])?;
         images.extend(plan.read(image)?);
     }
+    images.truncate(n * image.shape().elements() / period);
     Ok(images)
 }

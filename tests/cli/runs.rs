@@ -231,6 +231,21 @@ kind = \"multi_operator\"
             "reconstruct run-{name} --input {y} --out u-{name}.npy"
         ));
         assert_eq!(reconstructed["images"], 3);
+        if name == "several" {
+            // Without noise a measurement is the operator's, each image by the one whose turn it is.
+            place.json(&format!(
+                "operator forward --problem {problem_file} --input images.npy --out again.npy"
+            ));
+            let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
+            assert_eq!(bytes("again.npy"), bytes(&y));
+            npy::write_npy(place.path("ones.npy"), &[3, 16, 16], &[1.0_f32; 768]).unwrap();
+            place.json(&format!(
+                "operator forward --problem {problem_file} --input ones.npy --out masks.npy"
+            ));
+            let masks = npy::read_real_npy(place.path("masks.npy")).unwrap().data;
+            let mask = |i: usize| &masks[i * 256..(i + 1) * 256];
+            assert!(mask(0) != mask(1) && mask(0) == mask(2));
+        }
         // Afterwards, on phantoms whose truth is known.
         place.json(&format!("evaluate run-{name} --images images.npy"));
         // What compares with the truth is refused before anything is written.
