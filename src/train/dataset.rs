@@ -68,7 +68,7 @@ impl Dataset {
         if measurement.n() != 1
             || one == 0
             || measurements.is_empty()
-            || measurements.len() % one != 0
+            || !measurements.len().is_multiple_of(one)
         {
             return Err(Error::shape(
                 "dataset",
