@@ -10,12 +10,13 @@ use equilens::losses::{
     Unsure,
 };
 use equilens::metrics;
-use equilens::operators::{FourierSampling, LinearOperator, Noise, RayTransform};
+use equilens::operators::{FourierSampling, LinearOperator, Noise, RayTransform, Several};
 use equilens::shape::{Affine, ParallelBeam, Shape};
 use equilens::tape::reference::{Feeds, evaluate};
 use equilens::tape::{Tape, Var};
 use std::cell::RefCell;
 use std::f64::consts::FRAC_PI_2;
+use std::sync::Arc;
 
 /// Measures an image as it is.
 struct Identity(Shape);
@@ -439,6 +440,55 @@ fn a_split_operator_is_linear_with_its_adjoint() -> Result<()> {
     let [left, right, rest] = [0, 1, 2].map(|i| found[i][0]);
     assert!((left - right).abs() < 1e-9 * left.abs(), "{left} {right}");
     assert!(left.abs() > 0.1 && rest == 0.0, "{left} {rest}");
+    Ok(())
+}
+
+/// Scans that take turns still do so when their measurements are split, and what a network starts
+/// from is as bright as from a whole measurement.
+#[test]
+fn split_scans_take_turns_and_keep_the_brightness() -> Result<()> {
+    let other = ParallelBeam {
+        angles: (0..6).map(|v| 0.2 + 0.4 * f64::from(v)).collect(),
+        ..ParallelBeam::equispaced([8, 8], 4.0, 6, 12)
+    };
+    let scans = [scan(), RayTransform::new(other)];
+    let operators = scans.each_ref().map(|s| Arc::new(s.clone()) as Arc<_>);
+    let several = Several::new(operators.to_vec())?;
+    let (n, kept) = (3, 0.25);
+    let splitting = Term::Splitting(Splitting {
+        kept,
+        unit: Unit::Rows,
+        ..Splitting::default()
+    });
+    let seen = RefCell::new(Vec::new());
+    let network = |tape: &mut Tape, a: &dyn LinearOperator, y: Var| {
+        assert_eq!(a.period(), scans.len());
+        let x = a.pseudo_inverse(tape, y)?;
+        for i in 0..n {
+            let item = tape.slice(y, 0, i, 1)?;
+            let alone = scans[i % scans.len()].pseudo_inverse(tape, item)?;
+            let bright = tape.scale(alone, (1.0 / kept) as f32);
+            let found = tape.slice(x, 0, i, 1)?;
+            let difference = tape.sub(found, bright)?;
+            let difference = tape.mul(difference, difference)?;
+            let square = tape.mul(bright, bright)?;
+            let sums = (tape.sum_all(difference)?, tape.sum_all(square)?);
+            seen.borrow_mut().extend([sums.0, sums.1]);
+        }
+        Ok(x)
+    };
+    let mut tape = Tape::new();
+    let draw = tape.input("draw", Shape::SCALAR);
+    let y = tape.constant(several.range().with(0, n), images(n, several.range(), 7))?;
+    let randomness = Randomness { seed: 3, draw };
+    let mut scene = Scene::new(&network, &several, Noise::None {}, y, randomness);
+    losses::record(&[splitting], &mut tape, &mut scene)?;
+    let outputs = seen.borrow().clone();
+    let found = evaluate(&tape, &mut draw_feed(2), &outputs)?;
+    for item in found.chunks(2) {
+        let (difference, square) = (item[0][0], item[1][0]);
+        assert!(square > 0.0 && difference < 1e-10 * square, "{found:?}");
+    }
     Ok(())
 }
 
