@@ -71,6 +71,9 @@ struct Common {
 struct Trainings {
     #[command(flatten)]
     common: Common,
+    /// Training steps of each network, instead of the scale's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
     /// Training images of the scale's size (for paper 320 x 320 in MRI, 512 x 512 or a multiple in
     /// CT), instead of the built-in ones
     #[arg(long, value_name = "X.npy", requires = "test")]
@@ -108,6 +111,7 @@ impl Trainings {
             scale: self.common.scale.into(),
             out: self.common.out.clone(),
             images: own.map(<[PathBuf; 2]>::from),
+            steps: self.steps,
             seed: session.seed.unwrap_or(1),
         }
     }

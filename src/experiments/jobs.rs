@@ -214,7 +214,7 @@ fn trained(
     };
     if begun && *run.config() != config.resolved(Path::new(""))? {
         return Err(Error::Config(format!(
-            "{} holds a run of another experiment (another scale, seed or version): give another --out",
+            "{} holds a run of another experiment (another scale, number of steps, seed or version): give another --out",
             path.display()
         )));
     }

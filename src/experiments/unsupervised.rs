@@ -233,7 +233,16 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub fn of(subject: Subject, scale: Scale) -> Self {
+    /// Those of the options.
+    pub fn of(subject: Subject, options: &Options) -> Self {
+        let scale = Self::of_scale(subject, options.scale);
+        Settings {
+            steps: options.steps.unwrap_or(scale.steps),
+            ..scale
+        }
+    }
+
+    fn of_scale(subject: Subject, scale: Scale) -> Self {
         match (scale, subject) {
             (Scale::Smoke, _) => Settings {
                 size: 32,
@@ -365,7 +374,7 @@ pub fn run(
     interrupt: &AtomicBool,
     observer: &mut dyn FnMut(Event),
 ) -> Result<UnsupervisedResults> {
-    let settings = Settings::of(subject, options.scale);
+    let settings = Settings::of(subject, options);
     let config = subject.problem(&settings);
     let problem = Problem::new(&config)?;
     let mut angles = Stream::new(options.seed, "rotation");
@@ -601,7 +610,7 @@ mod tests {
                 Subject::Mri,
                 Subject::Inpainting,
             ] {
-                let settings = Settings::of(subject, scale);
+                let settings = Settings::of_scale(subject, scale);
                 let problem = Problem::new(&subject.problem(&settings)).expect("valid");
                 let domain = problem.operator.domain();
                 assert_eq!([domain.h(), domain.w()], [settings.size; 2]);
@@ -616,7 +625,7 @@ mod tests {
 
     #[test]
     fn both_networks_have_about_as_many_parameters() {
-        let settings = Settings::of(Subject::Ct, Scale::Small);
+        let settings = Settings::of_scale(Subject::Ct, Scale::Small);
         let counts = settings.networks().map(|network| {
             let problem = Subject::Ct.problem(&settings);
             let config = settings.config(&problem, Path::new("x"), network, Vec::new(), 0);
