@@ -43,7 +43,7 @@ enum Command {
     /// CT of few views: measurement consistency, equivariant imaging and supervision, with ordinary
     /// and equivariant networks (Chen et al. 2023, section V)
     EiCt(Trainings),
-    /// The same with few photons, and robust equivariant imaging (the same, figure 9)
+    /// The same with much noise, and robust equivariant imaging (the same, figure 9)
     ReiCt(Trainings),
     /// MRI of few lines: measurement consistency, equivariant imaging and supervision (the same,
     /// figure 8)

@@ -38,12 +38,17 @@ use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+/// Standard deviation of the noise in noisy CT, some 8 % of a middling line integral. The noise
+/// of low-dose CT with 1e4 photons costs equivariant imaging too little to be regained (half a decibel
+/// against supervision after 3000 steps), and with 1e3 photons rays without any decide.
+const SIGMA: f64 = 0.004;
+
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Subject {
     /// CT of few views, without noise.
     Ct,
-    /// CT of few views and few photons.
+    /// CT of few views and much noise.
     NoisyCt,
     /// MRI of few lines.
     Mri,
@@ -91,7 +96,7 @@ impl Subject {
         });
         let (operator, noise) = match self {
             Subject::Ct => (scan, Noise::None {}),
-            Subject::NoisyCt => (scan, inputs::low_dose()),
+            Subject::NoisyCt => (scan, Noise::Gaussian { sigma: SIGMA }),
             Subject::Mri => {
                 let mask = MaskConfig::Cartesian(CartesianConfig {
                     lines: Some(settings.size / 4),
@@ -132,9 +137,8 @@ impl Subject {
                 settings.views
             ),
             Subject::NoisyCt => format!(
-                "low-dose CT, {} views, {} photons, {size} x {size} pixels",
-                settings.views,
-                inputs::PHOTONS
+                "CT, {} views, Gaussian noise of {SIGMA}, {size} x {size} pixels",
+                settings.views
             ),
             Subject::Mri => format!(
                 "MRI, {} of {size} lines, no noise, {size} x {size} pixels",
