@@ -10,46 +10,15 @@ use equilens::losses::{
     Unsure,
 };
 use equilens::metrics;
-use equilens::operators::{FourierSampling, LinearOperator, Noise, RayTransform, Several};
+use equilens::operators::{
+    FourierSampling, Identity, LinearOperator, Noise, RayTransform, Several,
+};
 use equilens::shape::{Affine, ParallelBeam, Shape};
 use equilens::tape::reference::{Feeds, evaluate};
 use equilens::tape::{Tape, Var};
 use std::cell::RefCell;
 use std::f64::consts::FRAC_PI_2;
 use std::sync::Arc;
-
-/// Measures an image as it is.
-struct Identity(Shape);
-
-impl LinearOperator for Identity {
-    fn name(&self) -> &'static str {
-        "identity"
-    }
-
-    fn domain(&self) -> Shape {
-        self.0
-    }
-
-    fn range(&self) -> Shape {
-        self.0
-    }
-
-    fn forward(&self, _: &mut Tape, x: Var) -> Result<Var> {
-        Ok(x)
-    }
-
-    fn adjoint(&self, _: &mut Tape, y: Var) -> Result<Var> {
-        Ok(y)
-    }
-
-    fn pseudo_inverse(&self, _: &mut Tape, y: Var) -> Result<Var> {
-        Ok(y)
-    }
-
-    fn pseudo_inverse_name(&self) -> &'static str {
-        "identity"
-    }
-}
 
 fn scan() -> RayTransform {
     RayTransform::new(ParallelBeam::equispaced([8, 8], 4.0, 6, 12))
@@ -170,7 +139,7 @@ fn sure_is_unbiased() -> Result<()> {
 /// Each pixel alone: `h = a y + b y^2` has the second derivative `2 b`, and the last term matters.
 #[test]
 fn sure_of_poisson_gaussian_noise_has_the_sign_of_its_last_term() -> Result<()> {
-    let operator = Identity(Shape::new(1, 1, 8, 8));
+    let operator = Identity::new(Shape::new(1, 1, 8, 8));
     let (gain, sigma, b) = (0.05, 1.0, 0.5);
     let noise = Noise::PoissonGaussian { gain, sigma };
     let [mean, error, risk, _] = excess(
@@ -195,7 +164,7 @@ fn sure_of_poisson_gaussian_noise_has_the_sign_of_its_last_term() -> Result<()> 
 fn sure_of_low_dose_ct_is_nearly_unbiased() -> Result<()> {
     // Each pixel as if it were a ray: a network whose error is that of the noise, so that the bias
     // of the logarithm, half of a photon's share, has no large error to multiply.
-    let operator = Identity(Shape::new(1, 1, 8, 8));
+    let operator = Identity::new(Shape::new(1, 1, 8, 8));
     for (readout, domain) in [
         (0.0, Domain::PostLog),
         (8.0, Domain::PostLog),
@@ -286,7 +255,7 @@ fn equivariant_imaging_vanishes_where_everything_is_equivariant() -> Result<()> 
     };
     let y = images(3, shape, 2);
     let identity = |_: &mut Tape, _: &dyn LinearOperator, y: Var| Ok(y);
-    let operator = Identity(shape);
+    let operator = Identity::new(shape);
     let loss = evaluated(
         &operator,
         imaging(exact()),
@@ -322,7 +291,7 @@ fn equivariant_imaging_vanishes_where_everything_is_equivariant() -> Result<()> 
 
 #[test]
 fn what_is_left_out_is_not_seen() -> Result<()> {
-    let operator = Identity(Shape::new(1, 1, 40, 40));
+    let operator = Identity::new(Shape::new(1, 1, 40, 40));
     for unit in [Unit::Entries, Unit::Rows, Unit::Columns] {
         let splitting = Term::Splitting(Splitting {
             unit,
@@ -331,7 +300,7 @@ fn what_is_left_out_is_not_seen() -> Result<()> {
         });
         let of = |gain: f32| {
             let network = quadratic(gain, 0.0);
-            let ones = vec![1.0; 4 * operator.0.elements()];
+            let ones = vec![1.0; 4 * operator.domain().elements()];
             evaluated(&operator, splitting, &network, ones, exactly_moved)
         };
         // Pixel by pixel a network knows nothing about what is left out, and misses all of it.
@@ -549,7 +518,7 @@ fn the_similarity_loss_is_one_minus_the_metric() -> Result<()> {
         distance: Distance::Ssim,
         ..Supervised::default()
     });
-    let operator = Identity(shape);
+    let operator = Identity::new(shape);
     let mut tape = Tape::new();
     let draw = tape.input("draw", Shape::SCALAR);
     let y = tape.constant(shape, estimate.clone())?;
@@ -568,7 +537,7 @@ fn the_similarity_loss_is_one_minus_the_metric() -> Result<()> {
 
 #[test]
 fn the_unknown_variance_climbs_along_the_divergence() -> Result<()> {
-    let operator = Identity(Shape::new(1, 1, 6, 6));
+    let operator = Identity::new(Shape::new(1, 1, 6, 6));
     let unsure = Unsure {
         rate: 0.01,
         momentum: 0.5,
@@ -577,8 +546,8 @@ fn the_unknown_variance_climbs_along_the_divergence() -> Result<()> {
     };
     let mut tape = Tape::new();
     let draw = tape.input("draw", Shape::SCALAR);
-    let pixels = images(1, operator.0, 3);
-    let y = tape.constant(operator.0, pixels.clone())?;
+    let pixels = images(1, operator.domain(), 3);
+    let y = tape.constant(operator.domain(), pixels.clone())?;
     let network = quadratic(0.6, 0.0);
     let noise = Noise::Gaussian { sigma: 0.1 };
     let mut scene = Scene::new(&network, &operator, noise, y, Randomness { seed: 1, draw });

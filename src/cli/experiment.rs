@@ -6,7 +6,9 @@ use super::{interrupt, outputs};
 use crate::error::Result;
 use crate::experiments::timing::{self, TimingOptions};
 use crate::experiments::unsupervised::{self, Subject};
-use crate::experiments::{Options, Scale, augmentation, one_image, orders, results, training_size};
+use crate::experiments::{
+    Options, Scale, augmentation, denoising, one_image, orders, results, training_size,
+};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +55,9 @@ enum Command {
     /// CT of few views: what augmentation and equivariance by design gain, by the number of
     /// training images (the same, section IV)
     Augmentation(Trainings),
+    /// Denoisers at levels of noise that they were not trained on, with and without biases (the same,
+    /// figure 6)
+    Denoising(Trainings),
     /// Time of a training step, ordinary against equivariant, CT and MRI (the same, section 5.2.4)
     Timing(Common),
 }
@@ -126,7 +131,8 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         | Command::ReiCt(trainings)
         | Command::EiMri(trainings)
         | Command::EiInpainting(trainings)
-        | Command::Augmentation(trainings) => &trainings.common,
+        | Command::Augmentation(trainings)
+        | Command::Denoising(trainings) => &trainings.common,
         Command::Timing(common) => common,
     };
     outputs::check_directory(&common.out)?;
@@ -174,6 +180,16 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
             console.result(&result, || {
                 let table = results::table(&result.methods);
                 format!("\n{table}\n{}", place(&result.problem, &result.adapter))
+            })?;
+        }
+        Command::Denoising(trainings) => {
+            let options = trainings.options(session);
+            let result = denoising::run(&gpu, &options, interrupt, &mut observer)?;
+            gpu.check_fault()?;
+            console.result(&result, || {
+                let table = denoising::table(&result);
+                let found = &result.results;
+                format!("\n{table}\n{}", place(&found.problem, &found.adapter))
             })?;
         }
         Command::Orders(trainings) => {

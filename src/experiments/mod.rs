@@ -2,6 +2,7 @@
 
 pub mod augmentation;
 pub mod demo;
+pub mod denoising;
 mod inputs;
 mod jobs;
 mod networks;
