@@ -8,6 +8,7 @@ use crate::experiments::timing::{self, TimingOptions};
 use crate::experiments::unsupervised::{self, Subject};
 use crate::experiments::{
     Options, Scale, augmentation, denoising, one_image, orders, results, training_size,
+    tv_inpainting,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ enum Command {
     /// Denoisers at levels of noise that they were not trained on, with and without biases (the same,
     /// figure 6)
     Denoising(Trainings),
+    /// Inpainting by total variation: turning before or after it is not the same (Celledoni et al.
+    /// 2021, figure 2)
+    TvInpainting(Trainings),
     /// Time of a training step, ordinary against equivariant, CT and MRI (the same, section 5.2.4)
     Timing(Common),
 }
@@ -132,7 +136,8 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         | Command::EiMri(trainings)
         | Command::EiInpainting(trainings)
         | Command::Augmentation(trainings)
-        | Command::Denoising(trainings) => &trainings.common,
+        | Command::Denoising(trainings)
+        | Command::TvInpainting(trainings) => &trainings.common,
         Command::Timing(common) => common,
     };
     outputs::check_directory(&common.out)?;
@@ -190,6 +195,22 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
                 let table = denoising::table(&result);
                 let found = &result.results;
                 format!("\n{table}\n{}", place(&found.problem, &found.adapter))
+            })?;
+        }
+        Command::TvInpainting(trainings) => {
+            let options = trainings.options(session);
+            let result = tv_inpainting::run(&gpu, &options, interrupt, &mut observer)?;
+            gpu.check_fault()?;
+            console.result(&result, || {
+                let (table, report) = (
+                    tv_inpainting::table(&result),
+                    common.out.join("report.html"),
+                );
+                format!(
+                    "\n{table}\non {}\nPictures and report: {}",
+                    result.adapter,
+                    report.display()
+                )
             })?;
         }
         Command::Orders(trainings) => {

@@ -13,6 +13,7 @@ mod scores;
 mod study;
 pub mod timing;
 pub mod training_size;
+pub mod tv_inpainting;
 pub mod unsupervised;
 
 pub use results::{Point, Results};

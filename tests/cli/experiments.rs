@@ -225,3 +225,24 @@ fn denoisers_meet_noise_that_they_do_not_know() {
     assert!(steps.contains("steps = 3\n"), "{steps}");
     exist(&place, "noise", &["report.html", "psnr.svg"]);
 }
+
+#[test]
+fn total_variation_is_not_equivariant_where_pixels_are_missing() {
+    let place = Place::new();
+    let result = place.json("experiment tv-inpainting --scale smoke --out tv");
+    assert_eq!(stored(&place, "tv"), result);
+    let cases = result["cases"].as_array().unwrap();
+    let difference = |missing: &str, degrees: f64| {
+        let same = |case: &&serde_json::Value| {
+            case["missing"] == missing && case["degrees"].as_f64() == Some(degrees)
+        };
+        let case = cases.iter().find(same).unwrap();
+        case["difference"].as_f64().unwrap()
+    };
+    // A quarter turn interpolates nothing: what remains without a hole are the differences of the
+    // penalty, which look to the right and down.
+    let (hole, nothing) = (difference("a square", 90.0), difference("nothing", 90.0));
+    assert!(nothing < 0.02 && hole > 5.0 * nothing, "{hole} {nothing}");
+    assert!(difference("a square in the middle", 90.0) < 0.5 * hole);
+    exist(&place, "tv", &["report.html", "turned.png"]);
+}
