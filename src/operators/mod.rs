@@ -9,21 +9,25 @@ mod downsampling;
 mod fbp;
 mod fourier_sampling;
 mod inpainting;
+mod matrix;
 mod noise;
 mod periodic;
 mod point_spread;
 mod ray_transform;
 mod several;
+mod stacked;
 
 pub use blur::{Blur, Boundary};
 pub use downsampling::Downsampling;
 pub use fbp::{Filter, fbp, filter_views, view_weights};
 pub use fourier_sampling::FourierSampling;
 pub use inpainting::Inpainting;
+pub use matrix::Matrix;
 pub use noise::Noise;
 pub use point_spread::PointSpread;
 pub use ray_transform::RayTransform;
 pub use several::Several;
+pub use stacked::{Composed, Stacked};
 
 use crate::error::{Error, Result};
 use crate::shape::Shape;

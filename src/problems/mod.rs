@@ -23,6 +23,7 @@ mod downsampling;
 mod file_or;
 mod fourier;
 mod inpainting;
+mod matrix;
 mod scaled;
 
 pub use blur::{BlurConfig, BoxConfig, GaussianConfig, KernelConfig, MotionConfig};
@@ -31,6 +32,7 @@ pub use downsampling::DownsamplingConfig;
 pub use file_or::FileOr;
 pub use fourier::{BirdcageConfig, CartesianConfig, CoilsConfig, FourierConfig, MaskConfig};
 pub use inpainting::{HoleConfig, InpaintingConfig, PixelMaskConfig, RandomPixelsConfig};
+pub use matrix::{MatrixConfig, RandomMatrixConfig, RowsConfig};
 
 use crate::config::parse_toml;
 use crate::error::{Error, Result};
