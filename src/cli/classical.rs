@@ -8,7 +8,7 @@ use super::outputs::about_file;
 use super::problem::{ProblemFile, check_direct, fourier, ray_transform};
 use super::{outputs, pictures};
 use crate::data::stack::Stack;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operators::Filter;
 use crate::problems::Problem;
 use crate::shape::Shape;
@@ -470,7 +470,20 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
     let measurements = Stack::measurements(&files.input, operator.range())?;
     let start = match method.plain().and_then(|plain| plain.start.as_deref()) {
         None => None,
-        Some(path) => Some((path, Stack::images(path, domain)?)),
+        Some(path) => {
+            let stack = Stack::images(path, domain)?;
+            if stack.count() != measurements.count() {
+                return Err(Error::data(
+                    path,
+                    format!(
+                        "it holds {} images and there are {} measurements; give one to start at for each",
+                        stack.count(),
+                        measurements.count()
+                    ),
+                ));
+            }
+            Some(stack)
+        }
     };
     let truth = match &files.truth {
         None => None,
@@ -482,7 +495,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
             let every = curves.map(|_| (iterative.iterations() / 100).max(1));
             let how = iterate::How {
                 choose,
-                start: start.as_ref().map(|(path, stack)| (*path, stack)),
+                start: start.as_ref(),
                 every,
             };
             let solve = iterate::solve(

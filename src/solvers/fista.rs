@@ -4,6 +4,7 @@ use super::Iterative;
 use super::analysis::{self, Analysis, Penalty};
 use super::run::{Measures, Prepared, Recipe, Run, State};
 use super::tikhonov::{self, Quadratic};
+use super::tv::{gap, violation};
 use crate::config::within;
 use crate::error::Result;
 use crate::shape::Shape;
@@ -24,8 +25,7 @@ const INNER: usize = 10;
 /// ended; for wavelets without constraint one step is exact. The momentum is dropped where it points
 /// uphill (O'Donoghue and Candes, Found. Comput. Math. 15 (2015), gradient scheme).
 ///
-/// The criterion is how far a step from the image moves it, as a gradient, relative to the gradient
-/// at zero; it vanishes at the minimum alone.
+/// The criterion is the primal-dual gap relative to the objective, as in [`Tv`](super::Tv).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Fista {
     /// `R`.
@@ -36,7 +36,7 @@ pub struct Fista {
     pub nonnegative: bool,
     /// Iterations at most.
     pub iterations: usize,
-    /// The criterion at which it stops; 0 for all iterations.
+    /// The relative gap at which it stops; 0 for all iterations.
     pub tolerance: f64,
 }
 
@@ -47,7 +47,7 @@ impl Default for Fista {
             weight: 1e-3,
             nonnegative: true,
             iterations: 500,
-            tolerance: 1e-4,
+            tolerance: 1e-3,
         }
     }
 }
@@ -172,16 +172,25 @@ pub(super) fn accelerated<'r>(
     };
     let measure = |tape: &mut Tape, [u, _, _, z]: [Var; 4]| {
         let r = run.residual(tape, u)?;
+        let size = step_size(tape)?;
+        if let Some(sparse) = &sparse {
+            // At the minimum A u - y and z / step solve the dual problem.
+            let p = tape.scale(r, -1.0);
+            let q = tape.div(z, size)?;
+            let coefficients = sparse.forward(tape, u)?;
+            let penalty = analysis::sum_of_lengths(tape, coefficients)?;
+            let data = run.adjoint(tape, p)?;
+            let back = sparse.adjoint(tape, q, domain)?;
+            let slope = tape.add(data, back)?;
+            let violation = violation(run, tape, u, slope, nonnegative)?;
+            return gap(run, tape, u, p, penalty, violation);
+        }
         let square = run.dot(tape, r, r)?;
         let [next, _] = forward_backward(tape, u, z)?;
         let moved = tape.sub(next, u)?;
-        let size = step_size(tape)?;
         let moved = tape.div(moved, size)?;
         let criterion = run.relative_to_start(tape, moved)?;
-        match &sparse {
-            None => tikhonov::measures(run, tape, smooth, u, square, criterion),
-            Some(sparse) => sparse_measures(run, tape, sparse, u, square, criterion),
-        }
+        tikhonov::measures(run, tape, smooth, u, square, criterion)
     };
     let recipe = Recipe {
         method,

@@ -329,6 +329,9 @@ pub(super) struct Measured {
     criterion: f64,
 }
 
+/// Records the new values of an iteration's states.
+type Map<'m, const S: usize> = dyn Fn(&mut Tape, [Var; S]) -> Result<[Var; S]> + 'm;
+
 /// What a method records of its iteration. The first state is the image.
 pub(super) struct Recipe<'m, const S: usize> {
     pub method: &'static str,
@@ -341,9 +344,9 @@ pub(super) struct Recipe<'m, const S: usize> {
     /// Iterations that are compiled into one plan, at most.
     pub block: usize,
     /// The states for an image and a weight that came from outside.
-    pub begin: Option<&'m dyn Fn(&mut Tape, [Var; S]) -> Result<[Var; S]>>,
+    pub begin: Option<&'m Map<'m, S>>,
     /// One iteration, from the states' values to their new values.
-    pub step: &'m dyn Fn(&mut Tape, [Var; S]) -> Result<[Var; S]>,
+    pub step: &'m Map<'m, S>,
     pub measure: &'m dyn Fn(&mut Tape, [Var; S]) -> Result<Measures>,
 }
 

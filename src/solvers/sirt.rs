@@ -131,13 +131,12 @@ type Array = std::sync::Arc<[f32]>;
 fn weights(run: &Run) -> Result<[Array; 2]> {
     let refused = |why: &str| {
         Err(Error::Config(format!(
-            "sirt is for operators whose weights are not negative, and {} of {}; use landweber or cgls",
-            why,
+            "sirt is for operators whose weights are not negative, and {why} in the operator {}; use landweber or cgls",
             run.operator().name()
         )))
     };
     if run.domain().c() != 1 {
-        return refused("those are complex");
+        return refused("images are complex");
     }
     // Sums of the rows and columns, and what a random image and measurement give, which tells rows
     // of zeros from those whose weights cancel.
@@ -163,11 +162,11 @@ fn weights(run: &Run) -> Result<[Array; 2]> {
         let largest = |values: &[f32]| values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
         let (floor, quiet) = (MISSED * largest(&sums), MISSED.sqrt() * largest(&random));
         if sums.iter().any(|&s| s < -floor) {
-            return refused("some are, in the one");
+            return refused("some are negative");
         }
         let cancels = |(s, r): (&f32, &f32)| *s <= floor && r.abs() > quiet;
         if sums.iter().zip(&random).any(cancels) {
-            return refused("some cancel, in the one");
+            return refused("some cancel");
         }
         let inverse = |&s: &f32| if s > floor { s.recip() } else { 0.0 };
         inverses.push(sums.iter().map(inverse).collect::<Array>());

@@ -55,7 +55,7 @@ pub(in crate::cli) struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Name {
-    /// The operator's cheap inverse: fbp, zero-filled, tikhonov, replicated
+    /// The operator's cheap inverse: fbp, zero-filled, replicated, ...
     Direct,
     Landweber,
     Sirt,
@@ -172,7 +172,10 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
             }
         };
         let label = match name {
-            Name::Direct => operator.pseudo_inverse_name().to_string(),
+            // Tikhonov's method is iterated as well.
+            Name::Direct if operator.pseudo_inverse_name() != "tikhonov" => {
+                operator.pseudo_inverse_name().to_string()
+            }
             _ => name.label(),
         };
         let outcome = match solved {

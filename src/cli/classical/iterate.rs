@@ -76,8 +76,8 @@ pub(super) enum Choose {
 /// What is told to a run.
 pub(super) struct How<'a> {
     pub choose: Choose,
-    /// The images to start at, and the file that they are from.
-    pub start: Option<(&'a Path, &'a Stack)>,
+    /// The images to start at, one for each measurement.
+    pub start: Option<&'a Stack>,
     /// Look every so many iterations.
     pub every: Option<usize>,
 }
@@ -127,8 +127,8 @@ pub(super) fn solve(
 ) -> Result<Outcome> {
     let started = Instant::now();
     let mut run = Run::new(operator, store, &measurements.values, measurements.count())?;
-    if let Some((path, start)) = how.start {
-        run = about_file(run.starting_at(&start.values), path)?;
+    if let Some(start) = how.start {
+        run = run.starting_at(&start.values)?;
     }
     if let Choose::Stop(noise) = how.choose {
         run = run.until_residual(noise)?;
