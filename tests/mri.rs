@@ -11,7 +11,7 @@ use equilens::models::{LearnedProximalGradientConfig, ModelConfig};
 use equilens::operators::{FourierSampling, LinearOperator, diagnostics};
 use equilens::problems::{Problem, ProblemConfig};
 use equilens::shape::Shape;
-use equilens::solvers::{self, Cgls, Tv};
+use equilens::solvers::{self, Cgls, Iterative, Tv};
 use equilens::tape::plan::Store;
 use equilens::train::{
     AdamConfig, Dataset, ModelSpec, OptimiserConfig, Recipe, Reconstructor, Trainer, TrainingConfig,

@@ -5,7 +5,7 @@ use equilens::gpu::{Gpu, Selection};
 use equilens::operators::{Filter, RayTransform, diagnostics, fbp};
 use equilens::reference::ray_transform;
 use equilens::shape::{ParallelBeam, Shape};
-use equilens::solvers::{Cgls, Landweber, Progress, Tv};
+use equilens::solvers::{Cgls, Iterative, Landweber, Progress, Tv};
 use equilens::tape::Tape;
 use equilens::tape::plan::Store;
 
@@ -264,7 +264,7 @@ fn tv_agrees_with_an_independent_minimiser() {
             assert!((f64::from(*found) - expected).abs() < 1e-3);
         }
         // The gap bounds the distance to the optimum, on the way as well.
-        for at in &alone.history {
+        for at in &alone.history[1..] {
             let distance = at.objective / expected - 1.0;
             assert!(
                 distance <= at.criterion + 1e-5 && at.criterion >= 0.0,
@@ -299,7 +299,8 @@ fn the_iterations_asked_for_are_made_exactly() {
         let history = run(iterations).history;
         assert_eq!(history.last().map(|p| p.iteration), Some(iterations));
     }
-    assert_eq!(run(120).history[0].iteration, 50);
+    let looks: Vec<usize> = run(120).history.iter().map(|p| p.iteration).collect();
+    assert_eq!(looks, [0, 50, 100, 120]);
     // Twelve in blocks of ten would differ from twelve in blocks of six.
     assert_eq!(run(22).images, run(22).images);
     assert_ne!(run(22).images, run(21).images);

@@ -4,8 +4,8 @@ use super::harness::{Noise, wide};
 use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
 use crate::operators::{
-    Blur, Boundary, Downsampling, FourierSampling, Inpainting, LinearOperator, PointSpread,
-    RayTransform, diagnostics,
+    Blur, Boundary, Composed, Downsampling, FourierSampling, Inpainting, LinearOperator, Matrix,
+    PointSpread, RayTransform, Stacked, diagnostics,
 };
 use crate::reference::ray_transform::matrix;
 use crate::shape::{Affine, Maps, ParallelBeam, Shape};
@@ -73,6 +73,31 @@ fn operators() -> Vec<(&'static str, Make)> {
         }),
         ("downsampling/gaussian", || {
             downsampling([16, 12], 4, PointSpread::gaussian(2.0, 8))
+        }),
+        ("matrix", || matrix_of([7, 5], 23)),
+        // Equally wide measurements one below the other, and others side by side.
+        ("stacked/views", || {
+            stacked(vec![
+                rays(ParallelBeam::equispaced([9, 11], 0.36, 5, 17)),
+                rays(ParallelBeam::equispaced([9, 11], 0.36, 8, 17)),
+            ])
+        }),
+        ("stacked/side-by-side", || {
+            stacked(vec![
+                matrix_of([8, 10], 13),
+                downsampling([8, 10], 2, PointSpread::uniform([2, 2])),
+                blur([8, 10], uneven([3, 4]), Boundary::Valid),
+            ])
+        }),
+        ("stacked/complex", || {
+            stacked(vec![fourier([6, 9], 1, false), fourier([6, 9], 1, true)])
+        }),
+        ("composed", || {
+            composed(vec![
+                blur([12, 14], PointSpread::gaussian(1.2, 7), Boundary::Circular),
+                downsampling([12, 14], 2, PointSpread::uniform([2, 2])),
+                matrix_of([6, 7], 11),
+            ])
         }),
         ("warp", || {
             let turn = Affine::shift(1.7, -0.6).compose(Affine::rotation(0.6));
@@ -201,6 +226,70 @@ fn downsampling(size: [usize; 2], factor: usize, kernel: Result<PointSpread>) ->
     Entry {
         operator: Box::new(Downsampling::new(size, factor, &kernel).expect("fits")),
         matrix: convolution(size, &kernel, origin, [&rows, &columns]),
+    }
+}
+
+fn rays(beam: ParallelBeam) -> Entry {
+    Entry {
+        matrix: matrix(&beam),
+        operator: Box::new(RayTransform::new(beam)),
+    }
+}
+
+/// A dense matrix of `rows` rows for images of `size`.
+fn matrix_of(size: [usize; 2], rows: usize) -> Entry {
+    let entries = Noise::new(1, "matrix").signed(rows * size[0] * size[1]);
+    Entry {
+        operator: Box::new(Matrix::new(size, &entries).expect("fits")),
+        matrix: wide(&entries),
+    }
+}
+
+/// The rows of all matrices, one below the other. A measurement's rows stand in the order of its
+/// channels, so with several channels those of each operator take turns.
+fn stacked(entries: Vec<Entry>) -> Entry {
+    let pixels = entries[0].operator.domain().elements();
+    let channels = entries[0].operator.range().c();
+    let mut matrix = Vec::new();
+    for channel in 0..channels {
+        for entry in &entries {
+            let part = entry.matrix.len() / channels;
+            matrix.extend(&entry.matrix[channel * part..][..part]);
+        }
+    }
+    assert_eq!(matrix.len() % pixels, 0);
+    let operators = entries.into_iter().map(|e| e.operator.into());
+    Entry {
+        operator: Box::new(Stacked::new(operators.collect()).expect("fits")),
+        matrix,
+    }
+}
+
+/// The product of the matrices, the first one applied first.
+fn composed(entries: Vec<Entry>) -> Entry {
+    let columns = entries[0].operator.domain().elements();
+    let mut matrix = Vec::new();
+    for (i, entry) in entries.iter().enumerate() {
+        let inner = entry.operator.domain().elements();
+        if i == 0 {
+            matrix = entry.matrix.clone();
+            continue;
+        }
+        let rows = entry.matrix.chunks(inner).flat_map(|row| {
+            let mut sum = vec![0.0; columns];
+            for (factor, below) in row.iter().zip(matrix.chunks(columns)) {
+                sum.iter_mut()
+                    .zip(below)
+                    .for_each(|(s, b)| *s += factor * b);
+            }
+            sum
+        });
+        matrix = rows.collect();
+    }
+    let operators = entries.into_iter().map(|e| e.operator.into());
+    Entry {
+        operator: Box::new(Composed::new(operators.collect()).expect("fits")),
+        matrix,
     }
 }
 

@@ -1,20 +1,28 @@
 //! `equilens classical`.
 
+mod compare;
+mod iterate;
+
 use super::global::Session;
 use super::outputs::about_file;
 use super::problem::{ProblemFile, check_direct, fourier, ray_transform};
 use super::{outputs, pictures};
 use crate::data::stack::Stack;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operators::Filter;
 use crate::problems::Problem;
 use crate::shape::Shape;
-use crate::solvers::{self, Cgls, Landweber, Progress, Solution, Tv};
+use crate::solvers::{
+    self, Admm, Cgls, Fista, Iterative, Landweber, Penalty, Quadratic, Sirt, Tgv, Tikhonov, Tv,
+    Wavelet, WaveletFamily,
+};
 use crate::tape::plan::Store;
 use clap::{Args, Subcommand, ValueEnum};
+use iterate::{Choose, Outcome, Scores};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// Reconstruct with a classical method
 #[derive(Debug, Args)]
@@ -22,11 +30,18 @@ use std::process::ExitCode;
 Examples:
   equilens classical fbp --problem ct.toml --input y.npy --out fbp.npy --filter hann
   equilens classical tv --problem ct.toml --input y.npy --out tv.npy --weight 2e-3 --png pictures
+  equilens classical tgv --problem ct.toml --input y.npy --out tgv.npy --curves tgv.svg
   equilens classical cgls --problem ct.toml --input y.npy --out cgls.npy --iterations 12
+  equilens classical cgls --problem ct.toml --input y.npy --out cgls.npy --discrepancy 2e-3
+  equilens classical tikhonov --problem ct.toml --input y.npy --out u.npy --l-curve
+  equilens classical fista --problem mri.toml --input k.npy --out u.npy --penalty daubechies4
   equilens classical zero-filled --problem mri.toml --input k.npy --out zero.npy
   equilens classical cg-sense --problem mri.toml --input k.npy --out sense.npy --weight 1e-2
-  equilens classical tv --problem inpainting.toml --input y.npy --out u.npy --weight 1e-3
-  equilens classical tikhonov --problem blur.toml --input y.npy --out u.npy")]
+  equilens classical tikhonov --problem blur.toml --input y.npy --out u.npy
+  equilens classical compare --problem ct.toml --input y.npy --truth images.npy --out results
+
+The iterative methods see A / ||A|| and y / ||A||, so weights mean about the same for every problem. What
+each of them makes small is told by its own --help.")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     method: Method,
@@ -38,19 +53,31 @@ enum Method {
     Fbp(Fbp),
     /// Zeros where k-space was not measured (coils combined by their maps), or where pixels are missing
     ZeroFilled(Files),
-    /// The regularised inverse of a circular blur, or of downsampling with a kernel of its own
-    Tikhonov(Files),
+    /// Least squares with weight |u|^2 / 2 or its differences; without a weight, the regularised inverse of
+    /// a circular blur, of downsampling with a kernel of its own, or of a matrix
+    Tikhonov(TikhonovArguments),
     /// Every measured value in the place of the block whose mean it is
     Replicated(Files),
     /// The root of the sum of the squared magnitudes of the coils' zero-filled images: no maps
     RootSumOfSquares(Files),
-    /// Total variation by primal-dual hybrid gradients
+    /// Total variation by primal-dual hybrid gradients, stopped by the duality gap
     Tv(Regularised),
+    /// Total generalised variation of second order by primal-dual hybrid gradients, stopped by the gap
+    Tgv(TgvArguments),
+    /// Total variation or wavelets by accelerated proximal gradients
+    Fista(Sparse),
+    /// Total variation or wavelets by the alternating direction method of multipliers
+    Admm(Sparse),
     /// Conjugate gradients for least squares; for several coils, CG-SENSE
     #[command(visible_alias = "cg-sense")]
-    Cgls(Regularised),
+    Cgls(CglsArguments),
     /// Projected gradient descent for least squares
-    Landweber(Plain),
+    Landweber(Descent),
+    /// The simultaneous iterative reconstruction technique: Landweber's iteration with the weights of
+    /// rows and columns, for operators whose weights are not negative
+    Sirt(Descent),
+    /// Several methods on the same measurements: a table of PSNR, iterations and seconds
+    Compare(compare::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +93,9 @@ struct Files {
     /// Also write each reconstruction as a picture into this directory
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
+    /// The true images, for PSNR and SSIM: of the problem's size or a whole multiple of it
+    #[arg(long, value_name = "X.npy")]
+    truth: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +105,9 @@ struct Fbp {
     /// Window of the ramp filter
     #[arg(long, value_enum, default_value = "ram-lak")]
     filter: Window,
+    /// Set what is negative to zero
+    #[arg(long)]
+    nonnegative: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -96,6 +129,7 @@ impl From<Window> for Filter {
     }
 }
 
+/// What every iterative method takes.
 #[derive(Debug, Args)]
 struct Plain {
     #[command(flatten)]
@@ -106,27 +140,186 @@ struct Plain {
     /// Stop at this relative accuracy; 0 for all iterations
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     tolerance: Option<f64>,
+    /// Start at these images instead of zero, one for each measurement
+    #[arg(long, value_name = "U0.npy")]
+    start: Option<PathBuf>,
+    /// Discrepancy principle: the weight with which the residual is that of noise of this standard
+    /// deviation (of each real number measured; without a value that of the problem's Gaussian
+    /// noise); where no weight regularises, stop there
+    #[arg(long, value_name = "SIGMA", num_args = 0..=1, default_missing_value = "problem",
+          allow_negative_numbers = true)]
+    discrepancy: Option<iterate::Sigma>,
+    /// Write objective, residual and stopping criterion over the iterations to this .json or .svg file
+    #[arg(long, value_name = "FILE")]
+    curves: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct CglsArguments {
+    #[command(flatten)]
+    plain: Plain,
+    /// Weight of |u|^2 / 2; none by default, the number of iterations regularises
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    weight: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+struct Descent {
+    #[command(flatten)]
+    plain: Plain,
+    #[command(flatten)]
+    sign: Sign,
+    /// The step, above 0 and below 2
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
+    relaxation: f64,
+}
+
+#[derive(Debug, Args)]
+struct Sign {
+    /// Keep the images from becoming negative [default: true for real images, but for tikhonov]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    nonnegative: Option<bool>,
 }
 
 #[derive(Debug, Args)]
 struct Regularised {
     #[command(flatten)]
     plain: Plain,
+    #[command(flatten)]
+    sign: Sign,
     /// Weight of the regulariser
-    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "W",
+        allow_negative_numbers = true,
+        conflicts_with = "discrepancy"
+    )]
     weight: Option<f64>,
 }
 
+#[derive(Debug, Args)]
+struct TikhonovArguments {
+    #[command(flatten)]
+    regularised: Regularised,
+    /// What is penalised
+    #[arg(long, value_enum)]
+    penalty: Option<Square>,
+    /// The weight at the corner of the L-curve: where residual over penalty bends the most
+    #[arg(long, conflicts_with_all = ["weight", "discrepancy"])]
+    l_curve: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Square {
+    /// The image
+    Identity,
+    /// Its differences
+    Differences,
+}
+
+#[derive(Debug, Args)]
+struct TgvArguments {
+    #[command(flatten)]
+    regularised: Regularised,
+    /// Weight of the second derivative relative to the first
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 2.0,
+        allow_negative_numbers = true
+    )]
+    ratio: f64,
+}
+
+#[derive(Debug, Args)]
+struct Sparse {
+    #[command(flatten)]
+    regularised: Regularised,
+    /// What is sparse
+    #[arg(long, value_enum, default_value = "tv")]
+    penalty: Sparsity,
+    /// Levels of the wavelet transform
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        allow_negative_numbers = true
+    )]
+    levels: usize,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Sparsity {
+    /// Differences between neighbours
+    Tv,
+    /// Wavelet coefficients
+    Haar,
+    /// Wavelet coefficients, two vanishing moments
+    Daubechies4,
+    /// Wavelet coefficients, four vanishing moments
+    Daubechies8,
+}
+
+impl Sparse {
+    fn penalty(&self) -> Penalty {
+        let family = match self.penalty {
+            Sparsity::Tv => return Penalty::TotalVariation,
+            Sparsity::Haar => WaveletFamily::Haar,
+            Sparsity::Daubechies4 => WaveletFamily::Daubechies4,
+            Sparsity::Daubechies8 => WaveletFamily::Daubechies8,
+        };
+        let levels = self.levels;
+        Penalty::Wavelet(Wavelet { family, levels })
+    }
+}
+
+impl TikhonovArguments {
+    /// Nothing asks for iterations: the operator's own inverse.
+    fn is_direct(&self) -> bool {
+        let Regularised {
+            plain,
+            sign,
+            weight,
+        } = &self.regularised;
+        let asked = plain.iterations.is_some()
+            || plain.tolerance.is_some()
+            || plain.start.is_some()
+            || plain.discrepancy.is_some()
+            || plain.curves.is_some()
+            || sign.nonnegative.is_some()
+            || weight.is_some();
+        !asked && self.penalty.is_none() && !self.l_curve
+    }
+}
+
 impl Method {
-    fn files(&self) -> &Files {
-        match self {
+    fn files(&self) -> Option<&Files> {
+        Some(match self {
             Method::Fbp(fbp) => &fbp.files,
             Method::ZeroFilled(files)
-            | Method::Tikhonov(files)
             | Method::Replicated(files)
             | Method::RootSumOfSquares(files) => files,
-            Method::Tv(regularised) | Method::Cgls(regularised) => &regularised.plain.files,
-            Method::Landweber(plain) => &plain.files,
+            Method::Tikhonov(given) => &given.regularised.plain.files,
+            Method::Compare(_) => return None,
+            _ => &self.plain()?.files,
+        })
+    }
+
+    /// What an iterative method was told.
+    fn plain(&self) -> Option<&Plain> {
+        match self {
+            Method::Tikhonov(given) if !given.is_direct() => Some(&given.regularised.plain),
+            Method::Tv(given) => Some(&given.plain),
+            Method::Tgv(given) => Some(&given.regularised.plain),
+            Method::Fista(given) | Method::Admm(given) => Some(&given.regularised.plain),
+            Method::Cgls(given) => Some(&given.plain),
+            Method::Landweber(given) | Method::Sirt(given) => Some(&given.plain),
+            _ => None,
         }
     }
 
@@ -138,53 +331,229 @@ impl Method {
             Method::Replicated(_) => "replicated",
             Method::RootSumOfSquares(_) => "root-sum-of-squares",
             Method::Tv(_) => "tv",
+            Method::Tgv(_) => "tgv",
+            Method::Fista(_) => "fista",
+            Method::Admm(_) => "admm",
             Method::Cgls(_) => "cgls",
             Method::Landweber(_) => "landweber",
+            Method::Sirt(_) => "sirt",
+            Method::Compare(_) => "compare",
         }
+    }
+
+    /// The method with its settings, if it iterates.
+    fn iterative(&self, image: Shape) -> Option<Box<dyn Iterative>> {
+        let plain = self.plain()?;
+        let real = image.c() == 1;
+        let iterations = |default: usize| plain.iterations.unwrap_or(default);
+        let tolerance = |default: f64| plain.tolerance.unwrap_or(default);
+        let sign = |sign: &Sign, default| sign.nonnegative.unwrap_or(default);
+        Some(match self {
+            Method::Tikhonov(given) => {
+                let default = Tikhonov::default();
+                Box::new(Tikhonov {
+                    weight: given.regularised.weight.unwrap_or(default.weight),
+                    penalty: match given.penalty {
+                        Some(Square::Differences) => Quadratic::Differences,
+                        _ => Quadratic::Identity,
+                    },
+                    nonnegative: sign(&given.regularised.sign, false),
+                    iterations: iterations(default.iterations),
+                    tolerance: tolerance(default.tolerance),
+                })
+            }
+            Method::Tv(given) => {
+                let default = Tv::default();
+                Box::new(Tv {
+                    weight: given.weight.unwrap_or(default.weight),
+                    nonnegative: sign(&given.sign, real),
+                    iterations: iterations(default.iterations),
+                    tolerance: tolerance(default.tolerance),
+                })
+            }
+            Method::Tgv(given) => {
+                let default = Tgv::default();
+                Box::new(Tgv {
+                    weight: given.regularised.weight.unwrap_or(default.weight),
+                    ratio: given.ratio,
+                    nonnegative: sign(&given.regularised.sign, real),
+                    iterations: iterations(default.iterations),
+                    tolerance: tolerance(default.tolerance),
+                })
+            }
+            Method::Fista(given) => {
+                let default = Fista::default();
+                Box::new(Fista {
+                    penalty: given.penalty(),
+                    weight: given.regularised.weight.unwrap_or(default.weight),
+                    nonnegative: sign(&given.regularised.sign, real),
+                    iterations: iterations(default.iterations),
+                    tolerance: tolerance(default.tolerance),
+                })
+            }
+            Method::Admm(given) => {
+                let default = Admm::default();
+                Box::new(Admm {
+                    penalty: given.penalty(),
+                    weight: given.regularised.weight.unwrap_or(default.weight),
+                    nonnegative: sign(&given.regularised.sign, real),
+                    iterations: iterations(default.iterations),
+                    tolerance: tolerance(default.tolerance),
+                })
+            }
+            Method::Cgls(given) => {
+                let default = Cgls::default();
+                Box::new(Cgls {
+                    weight: given.weight.unwrap_or(default.weight),
+                    iterations: iterations(default.iterations),
+                    tolerance: tolerance(default.tolerance),
+                })
+            }
+            Method::Landweber(given) => {
+                let default = Landweber::default();
+                Box::new(Landweber {
+                    relaxation: given.relaxation,
+                    nonnegative: sign(&given.sign, real),
+                    iterations: iterations(default.iterations),
+                    tolerance: tolerance(default.tolerance),
+                })
+            }
+            Method::Sirt(given) => {
+                let default = Sirt::default();
+                Box::new(Sirt {
+                    relaxation: given.relaxation,
+                    nonnegative: sign(&given.sign, real),
+                    iterations: iterations(default.iterations),
+                    tolerance: tolerance(default.tolerance),
+                })
+            }
+            _ => return None,
+        })
+    }
+
+    /// How the weight is found.
+    fn choose(&self, problem: &Problem) -> Result<Choose> {
+        if let Method::Tikhonov(TikhonovArguments { l_curve: true, .. }) = self {
+            return Ok(Choose::LCurve);
+        }
+        let Some(sigma) = self.plain().and_then(|plain| plain.discrepancy) else {
+            return Ok(Choose::Given);
+        };
+        let noise = sigma.norm(problem)?;
+        Ok(match self {
+            Method::Cgls(_) | Method::Landweber(_) | Method::Sirt(_) => Choose::Stop(noise),
+            _ => Choose::Weight(noise),
+        })
     }
 }
 
 pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> {
     let method = &arguments.method;
-    let files = method.files();
+    let files = match (method, method.files()) {
+        (Method::Compare(given), _) => return compare::run(session, given),
+        (_, None) => return Ok(ExitCode::SUCCESS),
+        (_, Some(files)) => files,
+    };
     let problem = files.problem.read()?;
     check_kind(method, &problem)?;
+    let choose = method.choose(&problem)?;
     outputs::check_file(&files.out)?;
     if let Some(directory) = &files.png {
         outputs::check_directory(directory)?;
     }
-    let measurements = Stack::measurements(&files.input, problem.operator.range())?;
+    let curves = method.plain().and_then(|plain| plain.curves.as_deref());
+    if let Some(curves) = curves {
+        iterate::check_curves(curves)?;
+    }
+    let operator = problem.operator.as_ref();
+    let domain = operator.domain();
+    let measurements = Stack::measurements(&files.input, operator.range())?;
+    let start = match method.plain().and_then(|plain| plain.start.as_deref()) {
+        None => None,
+        Some(path) => {
+            let stack = Stack::images(path, domain)?;
+            if stack.count() != measurements.count() {
+                return Err(Error::data(
+                    path,
+                    format!(
+                        "it holds {} images and there are {} measurements; give one to start at for each",
+                        stack.count(),
+                        measurements.count()
+                    ),
+                ));
+            }
+            Some(stack)
+        }
+    };
+    let truth = match &files.truth {
+        None => None,
+        Some(path) => Some(iterate::truth(path, &problem, measurements.count())?),
+    };
     let store = Store::new(&session.gpu()?);
-    let bar = session.console.bar(iterations(method) as u64, "iterations");
-    let solved = solve(method, &problem, &store, &measurements, &mut |progress| {
-        bar.set_position(progress.iteration as u64);
-        bar.set_message(format!(
-            "objective {:.4e}, criterion {:.1e}",
-            progress.objective, progress.criterion
-        ));
-    });
-    bar.finish_and_clear();
-    let (images, last) = about_file(solved, &files.input)?;
+    let outcome = match method.iterative(domain) {
+        Some(iterative) => {
+            let every = curves.map(|_| (iterative.iterations() / 100).max(1));
+            let how = iterate::How {
+                choose,
+                start: start.as_ref(),
+                every,
+            };
+            let solve = iterate::solve(
+                session,
+                iterative.as_ref(),
+                operator,
+                &store,
+                &measurements,
+                &how,
+            );
+            about_file(solve, &files.input)?
+        }
+        None => {
+            let started = Instant::now();
+            let images = about_file(
+                direct(method, &problem, &store, &measurements),
+                &files.input,
+            )?;
+            Outcome::direct(images, started.elapsed().as_secs_f64())
+        }
+    };
     store.gpu().check_fault()?;
-    let domain = problem.operator.domain();
     let item = match method {
         // Magnitudes.
         Method::RootSumOfSquares(_) => domain.with(1, 1),
         _ => domain,
     };
-    let images = measurements.with_items(images, item);
+    let images = measurements.with_items(outcome.images.clone(), item);
     images.write(&files.out)?;
     if let Some(directory) = &files.png {
         pictures::write(directory, &images)?;
     }
-    let document = json!({
+    if let (Some(path), Some(solution)) = (curves, &outcome.solution) {
+        iterate::write_curves(path, method.name(), solution, &outcome)?;
+    }
+    let scores = match &truth {
+        None => None,
+        Some(truth) => Some(Scores::of(truth, &images)?),
+    };
+    let last = outcome.last();
+    let mut document = json!({
         "method": method.name(),
         "out": files.out,
         "images": images.count(),
         "iterations": last.map(|p| p.iteration),
         "objective": last.map(|p| p.objective),
+        "residual": last.map(|p| p.residual),
         "criterion": last.map(|p| p.criterion),
+        "stop": outcome.solution.as_ref().map(|s| s.stop.to_string()),
+        "seconds": outcome.seconds,
     });
+    if let Some(weights) = outcome.weights() {
+        document["weights"] = json!(weights);
+    }
+    if let Some(scores) = &scores {
+        document["psnr"] = json!(scores.psnr);
+        document["ssim"] = json!(scores.ssim);
+    }
     session.console.result(&document, || {
         let mut text = format!(
             "{}: {} images by {}",
@@ -194,11 +563,21 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         );
         if let Some(p) = last {
             text += &format!(
-                ", {} iterations, objective {:.4e}, criterion {:.1e}",
-                p.iteration, p.objective, p.criterion
+                ", {} iterations, objective {:.4e}, residual {:.1} %, criterion {:.1e}",
+                p.iteration,
+                p.objective,
+                100.0 * p.residual,
+                p.criterion
             );
         }
-        text
+        if let Some(weights) = outcome.weights() {
+            let weights: Vec<String> = weights.iter().map(|w| format!("{w:.3e}")).collect();
+            text += &format!(", weight {}", weights.join(", "));
+        }
+        if let Some(scores) = &scores {
+            text += &format!(", PSNR {:.2} dB", scores.mean_psnr());
+        }
+        text + &format!(", {:.1} s", outcome.seconds)
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -207,8 +586,8 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
 fn check_kind(method: &Method, problem: &Problem) -> Result<()> {
     let needed = match method {
         Method::ZeroFilled(_) => "\"fourier\" or \"inpainting\"",
-        Method::Tikhonov(_) => {
-            "\"blur\" with a circular boundary, or \"downsampling\" with a kernel other than the mean over its blocks"
+        Method::Tikhonov(given) if given.is_direct() => {
+            "\"blur\" with a circular boundary, \"downsampling\" with a kernel other than the mean over its blocks, or \"matrix\" (for any operator with --weight, --discrepancy or --l-curve)"
         }
         Method::Replicated(_) => "\"downsampling\" with the mean over its blocks as kernel",
         _ => return Ok(()),
@@ -216,83 +595,28 @@ fn check_kind(method: &Method, problem: &Problem) -> Result<()> {
     check_direct(problem, method.name(), needed)
 }
 
-/// Iterations at most.
-fn iterations(method: &Method) -> usize {
-    match method {
-        Method::Fbp(_)
-        | Method::ZeroFilled(_)
-        | Method::Tikhonov(_)
-        | Method::Replicated(_)
-        | Method::RootSumOfSquares(_) => 0,
-        Method::Tv(r) => tv(r, Shape::SCALAR).iterations,
-        Method::Cgls(r) => cgls(r).iterations,
-        Method::Landweber(plain) => landweber(plain, Shape::SCALAR).iterations,
-    }
-}
-
-fn tv(given: &Regularised, image: Shape) -> Tv {
-    let default = Tv::for_images(image);
-    Tv {
-        weight: given.weight.unwrap_or(default.weight),
-        iterations: given.plain.iterations.unwrap_or(default.iterations),
-        tolerance: given.plain.tolerance.unwrap_or(default.tolerance),
-        ..default
-    }
-}
-
-fn cgls(given: &Regularised) -> Cgls {
-    let default = Cgls::default();
-    Cgls {
-        weight: given.weight.unwrap_or(default.weight),
-        iterations: given.plain.iterations.unwrap_or(default.iterations),
-        tolerance: given.plain.tolerance.unwrap_or(default.tolerance),
-    }
-}
-
-fn landweber(given: &Plain, image: Shape) -> Landweber {
-    let default = Landweber::for_images(image);
-    Landweber {
-        iterations: given.iterations.unwrap_or(default.iterations),
-        tolerance: given.tolerance.unwrap_or(default.tolerance),
-        ..default
-    }
-}
-
-/// The images, and where the iteration ended.
-fn solve(
+/// The images of a method of one pass.
+fn direct(
     method: &Method,
     problem: &Problem,
     store: &Store,
     measurements: &Stack,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<(Vec<f32>, Option<Progress>)> {
+) -> Result<Vec<f32>> {
     let operator = problem.operator.as_ref();
-    let image = operator.domain();
     let (y, n) = (measurements.values.as_slice(), measurements.count());
-    let iterated = |solution: Solution| {
-        let last = solution.history.last().copied();
-        (solution.images, last)
-    };
-    Ok(match method {
+    match method {
         Method::Fbp(given) => {
             let fbp = solvers::Fbp {
                 filter: given.filter.into(),
-                ..solvers::Fbp::default()
+                nonnegative: given.nonnegative,
             };
             let operator = ray_transform(problem, "fbp")?;
-            (fbp.solve(&operator, store, y, n)?, None)
-        }
-        Method::ZeroFilled(_) | Method::Tikhonov(_) | Method::Replicated(_) => {
-            (solvers::pseudo_inverse(operator, store, y, n)?, None)
+            fbp.solve(&operator, store, y, n)
         }
         Method::RootSumOfSquares(_) => {
             let operator = fourier(problem, "root-sum-of-squares")?;
-            (solvers::root_sum_of_squares(&operator, store, y, n)?, None)
+            solvers::root_sum_of_squares(&operator, store, y, n)
         }
-        Method::Tv(given) => iterated(tv(given, image).solve(operator, store, y, n, progress)?),
-        Method::Cgls(given) => iterated(cgls(given).solve(operator, store, y, n, progress)?),
-        Method::Landweber(given) => {
-            iterated(landweber(given, image).solve(operator, store, y, n, progress)?)
-        }
-    })
+        _ => solvers::pseudo_inverse(operator, store, y, n),
+    }
 }

@@ -11,7 +11,7 @@ use crate::experiments::{self, Method, Summary};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::problems::Problem;
-use crate::solvers::{self, Tv};
+use crate::solvers::{self, Iterative, Tv};
 use crate::tape::plan::Store;
 use crate::train::{Reconstructor, RunDir, Which};
 use clap::Args;

@@ -60,14 +60,14 @@ pub(super) fn check_direct(problem: &Problem, method: &str, needed: &str) -> Res
 
 fn wrong_kind(method: &str, needed: &str, problem: &Problem) -> Error {
     let mut methods = vec![problem.operator.pseudo_inverse_name()];
-    // That is a command of `operator`, and no reconstruction worth a name.
-    methods.retain(|&direct| direct != "adjoint");
+    // Those are no commands of their own.
+    methods.retain(|direct| !["adjoint", "averaged", "composed"].contains(direct));
     if matches!(problem.config.operator, OperatorConfig::Fourier(_)) {
         methods.push("root-sum-of-squares");
     }
     methods.push("tv");
     Error::Config(format!(
-        "{method} needs a problem with operator.kind = {needed}, and this one's is \"{}\": the methods for it are {}, cgls and landweber",
+        "{method} needs a problem with operator.kind = {needed}, and this one's is \"{}\": the methods for it are {}, cgls, landweber and the other iterative ones of `equilens classical --help`",
         problem.config.operator.kind(),
         methods.join(", ")
     ))

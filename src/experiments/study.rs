@@ -8,7 +8,7 @@ use crate::metrics;
 use crate::operators::{Filter, RayTransform};
 use crate::problems::{OperatorConfig, Problem};
 use crate::shape::{Maps, Shape};
-use crate::solvers::{self, Cgls, Fbp, Tv};
+use crate::solvers::{self, Cgls, Fbp, Iterative, Tv};
 use crate::tape::Tape;
 use crate::tape::plan::{Options, Plan, Store};
 use crate::train::{Dataset, Reconstructor};

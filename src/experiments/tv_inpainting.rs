@@ -13,7 +13,7 @@ use crate::metrics;
 use crate::operators::{Identity, Inpainting, LinearOperator};
 use crate::report::{Align, Page, Table};
 use crate::shape::{Affine, Maps, Shape};
-use crate::solvers::Tv;
+use crate::solvers::{Iterative, Tv};
 use crate::tape::Tape;
 use crate::tape::plan::{self, Plan, Store};
 use serde::Serialize;

@@ -10,11 +10,13 @@ mod fbp;
 mod fourier_sampling;
 mod identity;
 mod inpainting;
+mod matrix;
 mod noise;
 mod periodic;
 mod point_spread;
 mod ray_transform;
 mod several;
+mod stacked;
 
 pub use blur::{Blur, Boundary};
 pub use downsampling::Downsampling;
@@ -22,10 +24,12 @@ pub use fbp::{Filter, fbp, filter_views, view_weights};
 pub use fourier_sampling::FourierSampling;
 pub use identity::Identity;
 pub use inpainting::Inpainting;
+pub use matrix::Matrix;
 pub use noise::Noise;
 pub use point_spread::PointSpread;
 pub use ray_transform::RayTransform;
 pub use several::Several;
+pub use stacked::{Composed, Stacked};
 
 use crate::error::{Error, Result};
 use crate::shape::Shape;

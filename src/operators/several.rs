@@ -71,6 +71,14 @@ impl Several {
     }
 }
 
+/// The least number of items after which all of these periods begin anew.
+pub(super) fn period(periods: impl Iterator<Item = usize>) -> usize {
+    fn divisor(a: usize, b: usize) -> usize {
+        if b == 0 { a } else { divisor(b, a % b) }
+    }
+    periods.fold(1, |all, one| all / divisor(all, one) * one)
+}
+
 impl LinearOperator for Several {
     fn name(&self) -> &'static str {
         self.first().name()

@@ -1,10 +1,12 @@
 //! The problem file: `[operator]`, `[noise]` and, for complex images, `[phase]`.
 
-use super::{BlurConfig, DownsamplingConfig, FourierConfig, IdentityConfig, InpaintingConfig};
+use super::{
+    BlurConfig, DownsamplingConfig, FourierConfig, IdentityConfig, InpaintingConfig, MatrixConfig,
+};
 use crate::config::within;
 use crate::data::phase::SmoothPhase;
 use crate::error::{Error, Result};
-use crate::operators::{LinearOperator, Noise, RayTransform, Several};
+use crate::operators::{Composed, LinearOperator, Noise, RayTransform, Several, Stacked};
 use crate::shape::ParallelBeam;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -35,7 +37,7 @@ impl ProblemConfig {
     pub fn resolved(&self) -> Result<Self> {
         self.noise.validate()?;
         let operator = self.operator.resolved()?;
-        let first = operator.first();
+        let first = operator.measuring();
         let complex = matches!(first, OperatorConfig::Fourier(_));
         let kind = first.kind();
         match (first, &self.noise) {
@@ -97,17 +99,39 @@ pub enum OperatorConfig {
     Blur(BlurConfig),
     /// Images of low resolution.
     Downsampling(DownsamplingConfig),
+    /// Compressed sensing by a small dense matrix.
+    Matrix(MatrixConfig),
     /// Operators of one kind that take turns.
     Several(SeveralConfig),
+    /// Every image measured by all operators at once.
+    Stacked(SeveralConfig),
+    /// Operators one after another, in the order in which they are applied to the image.
+    Composed(SeveralConfig),
 }
 
-/// Operators that take turns: image `i` is measured by operator `i` modulo their number; see
-/// [`Several`].
+/// A list of operators: those that take turns (image `i` is measured by operator `i` modulo their
+/// number, see [`Several`]), that are [`Stacked`] or [`Composed`].
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeveralConfig {
-    /// The operators, of one kind and with the same shapes.
+    /// The operators; those that take turns are of one kind and have the same shapes.
     pub operators: Vec<OperatorConfig>,
+}
+
+impl SeveralConfig {
+    fn build(&self, oversampling: usize) -> Result<Vec<Arc<dyn LinearOperator>>> {
+        let operators = self.operators.iter();
+        operators.map(|o| o.build(oversampling)).collect()
+    }
+
+    /// The list of what `f` makes of each operator.
+    pub(super) fn map(
+        &self,
+        f: impl FnMut(&OperatorConfig) -> Result<OperatorConfig>,
+    ) -> Result<Self> {
+        let operators = self.operators.iter().map(f).collect::<Result<_>>()?;
+        Ok(SeveralConfig { operators })
+    }
 }
 
 impl Default for OperatorConfig {
@@ -126,14 +150,21 @@ impl OperatorConfig {
             OperatorConfig::Inpainting(_) => "inpainting",
             OperatorConfig::Blur(_) => "blur",
             OperatorConfig::Downsampling(_) => "downsampling",
+            OperatorConfig::Matrix(_) => "matrix",
             OperatorConfig::Several(_) => "several",
+            OperatorConfig::Stacked(_) => "stacked",
+            OperatorConfig::Composed(_) => "composed",
         }
     }
 
-    /// The first of operators that take turns, which are all of its kind; else the operator itself.
-    pub fn first(&self) -> &OperatorConfig {
+    /// The operator that tells what kind of numbers is measured: the first of those that take turns
+    /// or are stacked, the last of a composition; else the operator itself.
+    pub fn measuring(&self) -> &OperatorConfig {
         match self {
-            OperatorConfig::Several(several) => several.operators.first().unwrap_or(self),
+            OperatorConfig::Several(list) | OperatorConfig::Stacked(list) => {
+                list.operators.first().map_or(self, |o| o.measuring())
+            }
+            OperatorConfig::Composed(list) => list.operators.last().map_or(self, |o| o.measuring()),
             operator => operator,
         }
     }
@@ -149,7 +180,10 @@ impl OperatorConfig {
                 Some(kernel) => kernel.anchor(directory),
                 None => Ok(()),
             },
-            OperatorConfig::Several(config) => {
+            OperatorConfig::Matrix(config) => config.matrix.anchor(directory),
+            OperatorConfig::Several(config)
+            | OperatorConfig::Stacked(config)
+            | OperatorConfig::Composed(config) => {
                 let mut operators = config.operators.iter_mut();
                 operators.try_for_each(|operator| operator.anchor(directory))
             }
@@ -178,7 +212,12 @@ impl OperatorConfig {
             OperatorConfig::Inpainting(config) => Arc::new(config.operator()?),
             OperatorConfig::Blur(config) => Arc::new(config.operator()?),
             OperatorConfig::Downsampling(config) => Arc::new(config.operator()?),
+            OperatorConfig::Matrix(config) => Arc::new(config.operator()?),
             OperatorConfig::Several(_) => Arc::new(Several::new(self.each(oversampling)?)?),
+            OperatorConfig::Stacked(config) => Arc::new(Stacked::new(config.build(oversampling)?)?),
+            OperatorConfig::Composed(config) => {
+                Arc::new(Composed::new(config.build(oversampling)?)?)
+            }
         })
     }
 
@@ -188,17 +227,21 @@ impl OperatorConfig {
     /// As [`OperatorConfig::build`].
     pub fn each(&self, oversampling: usize) -> Result<Vec<Arc<dyn LinearOperator>>> {
         match self {
-            OperatorConfig::Several(several) => {
-                let operators = several.operators.iter();
-                operators.map(|o| o.build(oversampling)).collect()
-            }
+            OperatorConfig::Several(several) => several.build(oversampling),
             operator => Ok(vec![operator.build(oversampling)?]),
         }
     }
 
     /// Whether [`OperatorConfig::build`] knows finer grids.
     pub fn has_finer_grids(&self) -> bool {
-        matches!(self.first(), OperatorConfig::RayTransform(_))
+        match self {
+            OperatorConfig::RayTransform(_) => true,
+            OperatorConfig::Several(list) | OperatorConfig::Stacked(list) => {
+                list.operators.iter().all(OperatorConfig::has_finer_grids)
+            }
+            // What comes before the measurement lives on the image's own grid.
+            _ => false,
+        }
     }
 
     /// The same operator with every default written out.
@@ -220,10 +263,15 @@ impl OperatorConfig {
             OperatorConfig::Downsampling(config) => {
                 OperatorConfig::Downsampling(config.resolved()?)
             }
+            OperatorConfig::Matrix(config) => OperatorConfig::Matrix(config.resolved()?),
             OperatorConfig::Several(config) => {
-                let operators = config.operators.iter().map(OperatorConfig::resolved);
-                let operators = operators.collect::<Result<_>>()?;
-                OperatorConfig::Several(SeveralConfig { operators })
+                OperatorConfig::Several(config.map(OperatorConfig::resolved)?)
+            }
+            OperatorConfig::Stacked(config) => {
+                OperatorConfig::Stacked(config.map(OperatorConfig::resolved)?)
+            }
+            OperatorConfig::Composed(config) => {
+                OperatorConfig::Composed(config.map(OperatorConfig::resolved)?)
             }
         })
     }

@@ -24,6 +24,7 @@ mod file_or;
 mod fourier;
 mod identity;
 mod inpainting;
+mod matrix;
 mod scaled;
 
 pub use blur::{BlurConfig, BoxConfig, GaussianConfig, KernelConfig, MotionConfig};
@@ -33,6 +34,7 @@ pub use file_or::FileOr;
 pub use fourier::{BirdcageConfig, CartesianConfig, CoilsConfig, FourierConfig, MaskConfig};
 pub use identity::IdentityConfig;
 pub use inpainting::{HoleConfig, InpaintingConfig, PixelMaskConfig, RandomPixelsConfig};
+pub use matrix::{MatrixConfig, RandomMatrixConfig, RowsConfig};
 
 use crate::config::parse_toml;
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 use super::config::{ImageSize, OperatorConfig, RayTransformConfig};
 use super::{
     BlurConfig, CoilsConfig, DownsamplingConfig, FileOr, FourierConfig, IdentityConfig,
-    InpaintingConfig, MaskConfig, PixelMaskConfig, SeveralConfig,
+    InpaintingConfig, MaskConfig, MatrixConfig, PixelMaskConfig, RandomMatrixConfig,
 };
 use crate::config::within;
 use crate::error::{Error, Result};
@@ -36,11 +36,14 @@ impl OperatorConfig {
             OperatorConfig::Downsampling(config) => {
                 OperatorConfig::Downsampling(config.scaled(ratio))
             }
-            OperatorConfig::Several(several) => {
-                let operators = several.operators.iter().map(|o| o.scaled(side));
-                let operators = operators.collect::<Result<_>>()?;
-                OperatorConfig::Several(SeveralConfig { operators })
-            }
+            OperatorConfig::Matrix(config) => OperatorConfig::Matrix(config.scaled(ratio)?),
+            OperatorConfig::Several(list) => OperatorConfig::Several(list.map(|o| o.scaled(side))?),
+            OperatorConfig::Stacked(list) => OperatorConfig::Stacked(list.map(|o| o.scaled(side))?),
+            // Each in the same proportion: what is measured may be smaller than the image.
+            OperatorConfig::Composed(list) => OperatorConfig::Composed(list.map(|o| {
+                let [rows, columns] = o.image_size().extents();
+                o.scaled(ratio.of(rows.max(columns)))
+            })?),
         })
     }
 
@@ -53,7 +56,13 @@ impl OperatorConfig {
             OperatorConfig::Inpainting(config) => config.image_size,
             OperatorConfig::Blur(config) => config.image_size,
             OperatorConfig::Downsampling(config) => config.image_size,
-            OperatorConfig::Several(_) => self.first().image_size(),
+            OperatorConfig::Matrix(config) => config.image_size,
+            OperatorConfig::Several(list)
+            | OperatorConfig::Stacked(list)
+            | OperatorConfig::Composed(list) => {
+                let first = list.operators.first();
+                first.map_or(ImageSize::Square(1), OperatorConfig::image_size)
+            }
         }
     }
 }
@@ -137,6 +146,25 @@ impl InpaintingConfig {
                 hole.size = ratio.image(hole.size);
                 // Its place by default: the middle.
                 hole.at = None;
+            }
+        }
+        Ok(config)
+    }
+}
+
+impl MatrixConfig {
+    /// As many rows for each pixel.
+    fn scaled(&self, ratio: Ratio) -> Result<Self> {
+        let mut config = self.clone();
+        config.image_size = ratio.image(self.image_size);
+        match &mut config.matrix {
+            FileOr::File(_) => return ratio.fixed("matrix"),
+            FileOr::Made(RandomMatrixConfig::Gaussian(rows) | RandomMatrixConfig::Signs(rows)) => {
+                let [before, after] = [self.image_size, config.image_size].map(|size| {
+                    let [h, w] = size.extents();
+                    h * w
+                });
+                rows.rows = (rows.rows * after).div_ceil(before);
             }
         }
         Ok(config)

@@ -1,6 +1,6 @@
 //! Methods of one pass: filtered back-projection, zero filling, the root sum of squares.
 
-use super::check_measurements;
+use super::run::check_measurements;
 use crate::error::Result;
 use crate::operators::{Filter, FourierSampling, LinearOperator, RayTransform, fbp};
 use crate::tape::plan::{Options, Plan, Store};

@@ -1,22 +1,19 @@
-//! Least squares: conjugate gradients (with Tikhonov's penalty) and Landweber's iteration.
+//! Least squares: conjugate gradients and Landweber's iteration.
 
-use super::{Progress, Scaled, Solution, Stopping};
+use super::run::{Prepared, Recipe, Run, State};
+use super::tikhonov::{self, Quadratic};
+use super::{Iterative, TINY};
 use crate::config::within;
 use crate::error::Result;
-use crate::operators::LinearOperator;
 use crate::shape::Shape;
-use crate::tape::plan::Store;
 use crate::tape::{Binary, Tape, Unary, Var};
-
-/// A divisor that is zero only where the dividend is: below every other number that occurs.
-const TINY: f32 = 1e-37;
 
 /// Relative gradient below which conjugate gradients in f32 only stir up rounding errors.
 const CONVERGED: f64 = 1e-6;
 
 /// Conjugate gradients on the normal equations, the CGLS of Hestenes and Stiefel (1952; Björck,
 /// "Numerical Methods for Least Squares Problems", 1996, algorithm 7.4.1): makes
-/// `|A u - y|^2 / (2 ||A||^2) + weight |u|^2 / 2` small, from `u = 0`.
+/// `|A u - y|^2 / (2 ||A||^2) + weight |u|^2 / 2` small.
 ///
 /// For several coils of magnetic resonance imaging this is CG-SENSE (Pruessmann et al. 2001).
 ///
@@ -43,67 +40,108 @@ impl Default for Cgls {
     }
 }
 
-impl Cgls {
-    /// Solves for the `n` measurements `y` (N times the operator's range).
-    ///
-    /// # Errors
-    /// [`crate::error::Error::Config`] if a setting is out of range; [`crate::error::Error::Data`]
-    /// if `y` does not fit; [`crate::error::Error::NotFinite`]; those of compiling and running.
-    pub fn solve(
-        &self,
-        operator: &dyn LinearOperator,
-        store: &Store,
-        y: &[f32],
-        n: usize,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Solution> {
-        let weight = within("cgls.weight", self.weight, 0.0..=1e6)? as f32;
-        let stopping = Stopping::of("cgls", self.iterations, self.tolerance)?;
-        let a = Scaled::new(operator, store, y, n)?;
-        let goal = self.tolerance.max(CONVERGED).powi(2) as f32;
-        // Image u, residual r = y - A u, direction p and gamma = |s|^2 for the negative gradient s,
-        // now and at zero.
-        let states = [
-            ("u", a.domain()),
-            ("r", a.range()),
-            ("p", a.domain()),
-            ("gamma", a.per_image()),
-            ("start", a.per_image()),
-        ];
-        a.start_descent()?;
-        let step = |tape: &mut Tape, [u, r, p, gamma, start]: [Var; 5]| {
-            let q = a.forward(tape, p)?;
-            let mut delta = a.dot(tape, q, q)?;
-            if weight > 0.0 {
-                let penalty = a.dot(tape, p, p)?;
-                let penalty = tape.scale(penalty, weight);
-                delta = tape.add(delta, penalty)?;
-            }
-            let delta = tape.unary(Unary::AtLeast(TINY), delta);
-            let alpha = tape.div(gamma, delta)?;
-            let goal = tape.scale(start, goal);
-            let moves = tape.binary(Binary::Greater, gamma, goal)?;
-            let alpha = tape.mul(alpha, moves)?;
-            let du = tape.mul(alpha, p)?;
-            let u = tape.add(u, du)?;
-            let dr = tape.mul(alpha, q)?;
-            let r = tape.sub(r, dr)?;
-            let s = descent(&a, tape, u, r, weight)?;
-            let next = a.dot(tape, s, s)?;
-            let gamma = tape.unary(Unary::AtLeast(TINY), gamma);
-            let beta = tape.div(next, gamma)?;
-            let p = tape.mul(beta, p)?;
-            let p = tape.add(s, p)?;
-            Ok([u, r, p, next, start])
-        };
-        let measure = |tape: &mut Tape, [u, ..]: [Var; 5]| measure(&a, tape, u, weight);
-        a.iterate(states, step, measure, stopping, progress)
+impl Iterative for Cgls {
+    fn name(&self) -> &'static str {
+        "cgls"
+    }
+
+    fn iterations(&self) -> usize {
+        self.iterations
+    }
+
+    fn prepare<'r>(&self, run: &'r Run<'r>) -> Result<Prepared<'r>> {
+        let weight = within("cgls.weight", self.weight, 0.0..=1e6)?;
+        let penalty = (weight > 0.0).then_some((weight, Quadratic::Identity));
+        conjugate_gradients("cgls", run, penalty, self.iterations, self.tolerance)
     }
 }
 
-/// Landweber's iteration (1951), gradient descent on `|A u - y|^2 / (2 ||A||^2)` from `u = 0` with
-/// the fixed step `relaxation`; projected onto `u >= 0` if asked. The number of iterations
-/// regularises.
+/// Conjugate gradients for `|A u - y|^2 / 2 + weight |L u|^2 / 2`.
+pub(super) fn conjugate_gradients<'r>(
+    method: &'static str,
+    run: &'r Run<'r>,
+    penalty: Option<(f64, Quadratic)>,
+    iterations: usize,
+    tolerance: f64,
+) -> Result<Prepared<'r>> {
+    let goal = tolerance.max(CONVERGED).powi(2) as f32;
+    let quadratic = penalty.map(|(_, quadratic)| quadratic);
+    // Image u, residual r = y - A u, direction p and gamma = |s|^2 for the negative gradient s,
+    // now and at the zero image.
+    let states = [
+        State("u", run.domain(), 0.0),
+        State("r", run.range(), 0.0),
+        State("p", run.domain(), 0.0),
+        State("gamma", run.per_image(), 0.0),
+        State("start", run.per_image(), 0.0),
+    ];
+    let descent = |tape: &mut Tape, u, r| {
+        let s = run.adjoint(tape, r)?;
+        match quadratic {
+            None => Ok(s),
+            Some(quadratic) => {
+                let penalty = tikhonov::gradient(run, tape, quadratic, u)?;
+                tape.sub(s, penalty)
+            }
+        }
+    };
+    let begin = |tape: &mut Tape, [u, ..]: [Var; 5]| {
+        let r = run.residual(tape, u)?;
+        let s = descent(tape, u, r)?;
+        let gamma = run.dot(tape, s, s)?;
+        let y = run.y(tape);
+        let start = run.adjoint(tape, y)?;
+        let start = run.dot(tape, start, start)?;
+        Ok([u, r, s, gamma, start])
+    };
+    let step = |tape: &mut Tape, [u, r, p, gamma, start]: [Var; 5]| {
+        let q = run.forward(tape, p)?;
+        let mut delta = run.dot(tape, q, q)?;
+        if let Some(quadratic) = quadratic {
+            let curvature = tikhonov::gradient(run, tape, quadratic, p)?;
+            let curvature = run.dot(tape, p, curvature)?;
+            delta = tape.add(delta, curvature)?;
+        }
+        let delta = tape.unary(Unary::AtLeast(TINY), delta);
+        let alpha = tape.div(gamma, delta)?;
+        let goal = tape.scale(start, goal);
+        let moves = tape.binary(Binary::Greater, gamma, goal)?;
+        let alpha = tape.mul(alpha, moves)?;
+        let du = tape.mul(alpha, p)?;
+        let u = tape.add(u, du)?;
+        let dr = tape.mul(alpha, q)?;
+        let r = tape.sub(r, dr)?;
+        let s = descent(tape, u, r)?;
+        let next = run.dot(tape, s, s)?;
+        let gamma = tape.unary(Unary::AtLeast(TINY), gamma);
+        let beta = tape.div(next, gamma)?;
+        let p = tape.mul(beta, p)?;
+        let p = tape.add(s, p)?;
+        Ok([u, r, p, next, start])
+    };
+    let measure = |tape: &mut Tape, [u, ..]: [Var; 5]| {
+        let r = run.residual(tape, u)?;
+        let square = run.dot(tape, r, r)?;
+        let s = descent(tape, u, r)?;
+        let criterion = run.relative_to_start(tape, s)?;
+        tikhonov::measures(run, tape, quadratic, u, square, criterion)
+    };
+    let recipe = Recipe {
+        method,
+        iterations,
+        tolerance,
+        weight: penalty.map(|(weight, _)| weight),
+        states,
+        block: usize::MAX,
+        begin: Some(&begin),
+        step: &step,
+        measure: &measure,
+    };
+    Prepared::new(run, &recipe)
+}
+
+/// Landweber's iteration (1951), gradient descent on `|A u - y|^2 / (2 ||A||^2)` with the fixed step
+/// `relaxation`; projected onto `u >= 0` if asked. The number of iterations regularises.
 ///
 /// The criterion is the norm of the gradient relative to that at zero (where the image may not
 /// become negative, of the part that may still move it).
@@ -138,102 +176,57 @@ impl Landweber {
             ..Landweber::default()
         }
     }
+}
 
-    /// Solves for the `n` measurements `y` (N times the operator's range).
-    ///
-    /// # Errors
-    /// As [`Cgls::solve`].
-    pub fn solve(
-        &self,
-        operator: &dyn LinearOperator,
-        store: &Store,
-        y: &[f32],
-        n: usize,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Solution> {
+impl Iterative for Landweber {
+    fn name(&self) -> &'static str {
+        "landweber"
+    }
+
+    fn iterations(&self) -> usize {
+        self.iterations
+    }
+
+    fn prepare<'r>(&self, run: &'r Run<'r>) -> Result<Prepared<'r>> {
         // At 2 the iteration no longer converges.
         let relaxation = within("landweber.relaxation", self.relaxation, 1e-6..=1.999)? as f32;
-        let stopping = Stopping::of("landweber", self.iterations, self.tolerance)?;
-        let a = Scaled::new(operator, store, y, n)?;
-        let states = [("u", a.domain())];
-        let step = |tape: &mut Tape, [u]: [Var; 1]| {
-            let r = a.residual(tape, u)?;
-            let s = a.adjoint(tape, r)?;
-            let s = tape.scale(s, relaxation);
+        run.check_sign("landweber", self.nonnegative)?;
+        let ahead = |tape: &mut Tape, u, s, step| {
+            let s = tape.scale(s, step);
             let u = tape.add(u, s)?;
-            Ok([if self.nonnegative {
-                tape.unary(Unary::AtLeast(0.0), u)
-            } else {
-                u
-            }])
+            Ok(run.constrained(tape, u, self.nonnegative))
+        };
+        let step = |tape: &mut Tape, [u]: [Var; 1]| {
+            let r = run.residual(tape, u)?;
+            let s = run.adjoint(tape, r)?;
+            Ok([ahead(tape, u, s, relaxation)?])
         };
         let measure = |tape: &mut Tape, [u]: [Var; 1]| {
-            let [objective, criterion] = measure(&a, tape, u, 0.0)?;
-            if !self.nonnegative {
-                return Ok([objective, criterion]);
-            }
+            let r = run.residual(tape, u)?;
+            let square = run.dot(tape, r, r)?;
+            let s = run.adjoint(tape, r)?;
             // How far one whole step would move the image.
-            let r = a.residual(tape, u)?;
-            let s = a.adjoint(tape, r)?;
-            let moved = tape.add(u, s)?;
-            let moved = tape.unary(Unary::AtLeast(0.0), moved);
-            let moved = tape.sub(moved, u)?;
-            Ok([objective, relative(&a, tape, moved)?])
+            let moved = match self.nonnegative {
+                false => s,
+                true => {
+                    let next = ahead(tape, u, s, 1.0)?;
+                    tape.sub(next, u)?
+                }
+            };
+            let criterion = run.relative_to_start(tape, moved)?;
+            tikhonov::measures(run, tape, None, u, square, criterion)
         };
-        a.iterate(states, step, measure, stopping, progress)
+        let recipe = Recipe {
+            method: "landweber",
+            iterations: self.iterations,
+            tolerance: self.tolerance,
+            weight: None,
+            states: [State("u", run.domain(), 0.0)],
+            block: usize::MAX,
+            begin: None,
+            step: &step,
+            measure: &measure,
+        };
+        Prepared::new(run, &recipe)
     }
-}
-
-impl Scaled<'_> {
-    /// The states of conjugate gradients at `u = 0`: `r = y`, `p = s = A^T y`, `gamma = start = |s|^2`.
-    fn start_descent(&self) -> Result<()> {
-        let mut tape = Tape::new();
-        let y = self.y(&mut tape);
-        let s = self.adjoint(&mut tape, y)?;
-        let gamma = self.dot(&mut tape, s, s)?;
-        let targets = [("r", y), ("p", s), ("gamma", gamma), ("start", gamma)];
-        let mut updates = Vec::new();
-        for (name, value) in targets {
-            let state = tape.state(name, value.shape());
-            updates.push(tape.assign(state, value)?);
-        }
-        let options = crate::tape::plan::Options::tuned();
-        crate::tape::Plan::compile(&tape, &updates, &self.store, options)?.submit();
-        Ok(())
-    }
-}
-
-/// The negative gradient `A^T r - weight u`.
-fn descent(a: &Scaled, tape: &mut Tape, u: Var, r: Var, weight: f32) -> Result<Var> {
-    let s = a.adjoint(tape, r)?;
-    if weight == 0.0 {
-        return Ok(s);
-    }
-    let penalty = tape.scale(u, weight);
-    tape.sub(s, penalty)
-}
-
-/// `|x| / |A^T y|` of each image.
-fn relative(a: &Scaled, tape: &mut Tape, x: Var) -> Result<Var> {
-    let y = a.y(tape);
-    let start = a.adjoint(tape, y)?;
-    let start = a.dot(tape, start, start)?;
-    let start = tape.unary(Unary::AtLeast(TINY), start);
-    let square = a.dot(tape, x, x)?;
-    let ratio = tape.div(square, start)?;
-    Ok(tape.unary(Unary::Sqrt, ratio))
-}
-
-/// Objective and relative gradient of each image.
-fn measure(a: &Scaled, tape: &mut Tape, u: Var, weight: f32) -> Result<[Var; 2]> {
-    let r = a.residual(tape, u)?;
-    let mut objective = a.dot(tape, r, r)?;
-    if weight > 0.0 {
-        let penalty = a.dot(tape, u, u)?;
-        let penalty = tape.scale(penalty, weight);
-        objective = tape.add(objective, penalty)?;
-    }
-    let objective = tape.scale(objective, 0.5);
-    let s = descent(a, tape, u, r, weight)?;
-    Ok([objective, relative(a, tape, s)?])
 }

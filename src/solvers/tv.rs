@@ -1,11 +1,11 @@
 //! Total variation by the primal-dual method of Chambolle and Pock.
 
-use super::{Progress, Scaled, Solution, Stopping};
+use super::Iterative;
+use super::analysis::{self, Differences};
+use super::run::{Measures, Prepared, Recipe, Run, State};
 use crate::config::within;
 use crate::error::Result;
-use crate::operators::LinearOperator;
-use crate::shape::{Padding, Shape, Window};
-use crate::tape::plan::Store;
+use crate::shape::Shape;
 use crate::tape::{Tape, Unary, Var};
 
 /// Total variation: makes `|A u - y|^2 / (2 ||A||^2) + weight TV(u)` small, over `u >= 0` if asked.
@@ -18,7 +18,7 @@ use crate::tape::{Tape, Unary, Var};
 /// little and 1e-2 is much.
 ///
 /// The iteration is PDHG (Chambolle and Pock, J. Math. Imaging Vis. 40 (2011), algorithm 1, theta =
-/// 1) from zero, with one step size for each dual variable (Pock and Chambolle, ICCV 2011).
+/// 1), with one step size for each dual variable (Pock and Chambolle, ICCV 2011).
 ///
 /// The criterion is the primal-dual gap relative to the objective. The dual problem has a
 /// constraint that holds only in the limit, so the gap is the one over images bounded by twice the
@@ -54,7 +54,7 @@ impl Default for Tv {
 const DATA: f32 = 0.1;
 const DIFFERENCES: f32 = 0.01;
 /// Step of the image.
-const TAU: f32 = 0.99 / (DATA + 8.0 * DIFFERENCES);
+const TAU: f32 = 0.99 / (DATA + Differences::NORM_SQUARED * DIFFERENCES);
 
 impl Tv {
     /// The default for images of this shape: real ones are not negative, complex ones are free.
@@ -64,145 +64,138 @@ impl Tv {
             ..Tv::default()
         }
     }
+}
 
-    /// Solves for the `n` measurements `y` (N times the operator's range).
-    ///
-    /// # Errors
-    /// [`crate::error::Error::Config`] if a setting is out of range; [`crate::error::Error::Data`]
-    /// if `y` does not fit; [`crate::error::Error::NotFinite`]; those of compiling and running.
-    pub fn solve(
-        &self,
-        operator: &dyn LinearOperator,
-        store: &Store,
-        y: &[f32],
-        n: usize,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Solution> {
-        let weight = within("tv.weight", self.weight, 1e-12..=1e6)? as f32;
-        let stopping = Stopping::of("tv", self.iterations, self.tolerance)?;
-        let a = Scaled::new(operator, store, y, n)?;
+impl Iterative for Tv {
+    fn name(&self) -> &'static str {
+        "tv"
+    }
+
+    fn iterations(&self) -> usize {
+        self.iterations
+    }
+
+    fn prepare<'r>(&self, run: &'r Run<'r>) -> Result<Prepared<'r>> {
+        let weight = within("tv.weight", self.weight, 1e-12..=1e6)?;
+        run.check_sign("tv", self.nonnegative)?;
+        let domain = run.domain();
         // The image u, and the dual variables p of the data and q of the differences.
         let states = [
-            ("u", a.domain()),
-            ("p", a.range()),
-            ("q", differences_shape(a.domain())),
+            State("u", domain, 0.0),
+            State("p", run.range(), 0.0),
+            State("q", Differences::shape(domain), 0.0),
         ];
+        // A^T p + D^T q
+        let slope = |tape: &mut Tape, p, q| {
+            let data = run.adjoint(tape, p)?;
+            let smooth = Differences::adjoint(tape, q, domain)?;
+            tape.add(data, smooth)
+        };
         let step = |tape: &mut Tape, [u, p, q]: [Var; 3]| {
-            let slope = dual_slope(&a, tape, p, q)?;
+            let slope = slope(tape, p, q)?;
             let slope = tape.scale(slope, -TAU);
-            let mut next = tape.add(u, slope)?;
-            if self.nonnegative {
-                next = tape.unary(Unary::AtLeast(0.0), next);
-            }
-            // Over-relaxed: 2 u_next - u.
-            let twice = tape.scale(next, 2.0);
-            let ahead = tape.sub(twice, u)?;
-            // p <- (p + DATA (A ahead - y)) / (1 + DATA)
-            let residual = a.residual(tape, ahead)?;
-            let residual = tape.scale(residual, -DATA);
-            let p = tape.add(p, residual)?;
-            let p = tape.scale(p, 1.0 / (1.0 + DATA));
+            let next = tape.add(u, slope)?;
+            let next = run.constrained(tape, next, self.nonnegative);
+            let ahead = over_relaxed(tape, next, u)?;
+            let p = data_step(run, tape, p, ahead, DATA)?;
             // q <- projection of q + DIFFERENCES D ahead onto |q| <= weight
-            let d = differences(tape, ahead)?;
+            let d = Differences::forward(tape, ahead)?;
             let d = tape.scale(d, DIFFERENCES);
             let q = tape.add(q, d)?;
-            let excess = lengths(tape, q, a.domain())?;
-            let excess = tape.scale(excess, 1.0 / weight);
-            let excess = tape.unary(Unary::AtLeast(1.0), excess);
-            let q = divide_vectors(tape, q, excess)?;
+            let weight = run.weight(tape);
+            let q = analysis::project(tape, q, weight)?;
             Ok([next, p, q])
         };
         let measure = |tape: &mut Tape, [u, p, q]: [Var; 3]| {
-            let residual = a.residual(tape, u)?;
-            let data = a.dot(tape, residual, residual)?;
-            let data = tape.scale(data, 0.5);
-            let d = differences(tape, u)?;
-            let tv = lengths(tape, d, a.domain())?;
-            let tv = tape.sum(tv, a.per_image())?;
-            let tv = tape.scale(tv, weight);
-            let objective = tape.add(data, tv)?;
-            // -D(p, q) = |p|^2 / 2 + <p, y> + bound |violation|_1
-            let square = a.dot(tape, p, p)?;
-            let square = tape.scale(square, 0.5);
-            let y = a.y(tape);
-            let inner = a.dot(tape, p, y)?;
-            let slope = dual_slope(&a, tape, p, q)?;
-            let violation = if self.nonnegative {
-                let slope = tape.scale(slope, -1.0);
-                tape.unary(Unary::AtLeast(0.0), slope)
-            } else {
-                tape.unary(Unary::Abs, slope)
-            };
-            let violation = tape.sum(violation, a.per_image())?;
-            let bound = tape.unary(Unary::Abs, u);
-            let bound = tape.max(bound, a.per_image())?;
-            let bound = tape.scale(bound, 2.0);
-            let violation = tape.mul(bound, violation)?;
-            let dual = tape.add(square, inner)?;
-            let dual = tape.add(dual, violation)?;
-            let gap = tape.add(objective, dual)?;
-            // Rounding may leave it just below zero.
-            let gap = tape.unary(Unary::Abs, gap);
-            let floor = tape.unary(Unary::AtLeast(1e-30), objective);
-            Ok([objective, tape.div(gap, floor)?])
+            let d = Differences::forward(tape, u)?;
+            let tv = analysis::sum_of_lengths(tape, d)?;
+            let slope = slope(tape, p, q)?;
+            let violation = violation(run, tape, u, slope, self.nonnegative)?;
+            gap(run, tape, u, p, tv, violation)
         };
-        a.iterate(states, step, measure, stopping, progress)
+        let recipe = Recipe {
+            method: "tv",
+            iterations: self.iterations,
+            tolerance: self.tolerance,
+            weight: Some(weight),
+            states,
+            block: usize::MAX,
+            begin: None,
+            step: &step,
+            measure: &measure,
+        };
+        Prepared::new(run, &recipe)
     }
 }
 
-/// `A^T p + D^T q`.
-fn dual_slope(a: &Scaled, tape: &mut Tape, p: Var, q: Var) -> Result<Var> {
-    let data = a.adjoint(tape, p)?;
-    let planes = planes(a.domain());
-    let kernel = difference_kernel(tape)?;
-    let smooth = tape.conv2d_input_gradient(q, kernel, WINDOW, planes)?;
-    let smooth = tape.reshape(smooth, a.domain())?;
-    tape.add(data, smooth)
+/// `2 next - before`.
+pub(super) fn over_relaxed(tape: &mut Tape, next: Var, before: Var) -> Result<Var> {
+    let twice = tape.scale(next, 2.0);
+    tape.sub(twice, before)
 }
 
-/// Replicate padding makes differences across the border zero.
-const WINDOW: Window = Window::same(3, Padding::Replicate);
-
-/// The kernel of forward differences to the right and downwards, 2 1 3 3.
-fn difference_kernel(tape: &mut Tape) -> Result<Var> {
-    let mut kernel = [0.0; 18];
-    for (field, neighbour) in [5, 7].into_iter().enumerate() {
-        kernel[9 * field + 4] = -1.0;
-        kernel[9 * field + neighbour] = 1.0;
-    }
-    tape.constant(Shape::new(2, 1, 3, 3), kernel)
+/// The data's dual variable after a step of `sigma`: `(p + sigma (A u - y)) / (1 + sigma)`.
+pub(super) fn data_step(run: &Run, tape: &mut Tape, p: Var, u: Var, sigma: f32) -> Result<Var> {
+    let residual = run.residual(tape, u)?;
+    let residual = tape.scale(residual, -sigma);
+    let p = tape.add(p, residual)?;
+    Ok(tape.scale(p, 1.0 / (1.0 + sigma)))
 }
 
-/// Every channel as an image of its own.
-fn planes(images: Shape) -> Shape {
-    Shape::new(images.n() * images.c(), 1, images.h(), images.w())
+/// What the violated constraint of the dual problem, `slope = 0` (or `slope >= 0` for `x >= 0`), costs
+/// over the `x` bounded by twice the current maximum of `|x|`: that bound times the sum of the
+/// violation, for each image.
+pub(super) fn violation(
+    run: &Run,
+    tape: &mut Tape,
+    x: Var,
+    slope: Var,
+    nonnegative: bool,
+) -> Result<Var> {
+    let violation = match nonnegative {
+        true => {
+            let slope = tape.scale(slope, -1.0);
+            tape.unary(Unary::AtLeast(0.0), slope)
+        }
+        false => tape.unary(Unary::Abs, slope),
+    };
+    let violation = tape.sum(violation, run.per_image())?;
+    let bound = tape.unary(Unary::Abs, x);
+    let bound = tape.max(bound, run.per_image())?;
+    let bound = tape.scale(bound, 2.0);
+    tape.mul(bound, violation)
 }
 
-fn differences_shape(images: Shape) -> Shape {
-    planes(images).with(1, 2)
-}
-
-/// Differences to the right and downwards, `N C H W` to `NC 2 H W`.
-fn differences(tape: &mut Tape, u: Var) -> Result<Var> {
-    let planes = tape.reshape(u, planes(u.shape()))?;
-    let kernel = difference_kernel(tape)?;
-    tape.conv2d(planes, kernel, WINDOW)
-}
-
-/// The length of each pixel's vector of differences, channels coupled: `NC 2 H W` to `N 1 H W`.
-fn lengths(tape: &mut Tape, q: Var, images: Shape) -> Result<Var> {
-    let square = tape.mul(q, q)?;
-    let coupled = images.with(1, 2 * images.c());
-    let square = tape.reshape(square, coupled)?;
-    let sum = tape.sum(square, images.with(1, 1))?;
-    Ok(tape.unary(Unary::Sqrt, sum))
-}
-
-/// Each pixel's vector, `NC 2 H W`, divided by a number, `N 1 H W`.
-fn divide_vectors(tape: &mut Tape, q: Var, divisor: Var) -> Result<Var> {
-    let pixels = divisor.shape();
-    let coupled = pixels.with(1, q.shape().elements() / pixels.elements());
-    let vectors = tape.reshape(q, coupled)?;
-    let vectors = tape.div(vectors, divisor)?;
-    tape.reshape(vectors, q.shape())
+/// The measures of a primal-dual method: the criterion is the gap relative to the objective, with the
+/// dual objective `-(|p|^2 / 2 + <p, y> + violation)`.
+pub(super) fn gap(
+    run: &Run,
+    tape: &mut Tape,
+    u: Var,
+    p: Var,
+    penalty: Var,
+    violation: Var,
+) -> Result<Measures> {
+    let residual = run.residual(tape, u)?;
+    let square = run.dot(tape, residual, residual)?;
+    let data = tape.scale(square, 0.5);
+    let weight = run.weight(tape);
+    let weighted = tape.mul(weight, penalty)?;
+    let objective = tape.add(data, weighted)?;
+    let dual = run.dot(tape, p, p)?;
+    let dual = tape.scale(dual, 0.5);
+    let y = run.y(tape);
+    let inner = run.dot(tape, p, y)?;
+    let dual = tape.add(dual, inner)?;
+    let dual = tape.add(dual, violation)?;
+    let gap = tape.add(objective, dual)?;
+    // Rounding may leave it just below zero.
+    let gap = tape.unary(Unary::Abs, gap);
+    let floor = tape.unary(Unary::AtLeast(1e-30), objective);
+    Ok(Measures {
+        objective,
+        criterion: tape.div(gap, floor)?,
+        square,
+        penalty: Some(penalty),
+    })
 }

@@ -1,6 +1,7 @@
 //! The built program, driven as a user drives it: everything that can be typed or fed wrongly, and
 //! the way through.
 
+mod classical;
 mod experiments;
 mod groups;
 mod identifiability;

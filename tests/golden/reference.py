@@ -19,20 +19,21 @@ MEMORY = 5  # channels handed from block to block beside the image
 # Ray transform
 
 
-def joseph_matrix(image_size, field_of_view, views, bins):
+def joseph_matrix(image_size, field_of_view, views, bins, bin_width=None):
     """Joseph's ray-driven parallel-beam projector as a sparse float64 matrix, [views * bins, rows * columns].
 
     Pixel (r, c) has its centre at x = (c - (columns-1)/2) h, y = ((rows-1)/2 - r) h, with
     h = field_of_view / columns in metres. View k has the angle theta = pi k / views; its rays run
     along (-sin theta, cos theta) at detector coordinate s = x cos theta + y sin theta; bin b is
-    centred at s = (b - (bins-1)/2) w, w = sqrt(2) field_of_view / bins.
+    centred at s = (b - (bins-1)/2) w, w = sqrt(2) field_of_view / bins unless it is given.
     A ray nearer to vertical crosses every row at one point, where the image is interpolated
     linearly between the two nearest columns (zero outside); a step has the length h / |cos theta|.
     The other rays do the same with rows and columns exchanged.
     """
     rows, columns = image_size
     h = field_of_view / columns
-    s = ((np.arange(bins) - (bins - 1) / 2) * math.sqrt(2) * field_of_view / bins)[:, None]
+    w = math.sqrt(2) * field_of_view / bins if bin_width is None else bin_width
+    s = ((np.arange(bins) - (bins - 1) / 2) * w)[:, None]
     row, column = np.arange(rows)[None, :], np.arange(columns)[None, :]
     ray_parts, pixel_parts, weight_parts = [], [], []
     for view in range(views):

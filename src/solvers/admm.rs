@@ -1,0 +1,268 @@
+//! The alternating direction method of multipliers.
+
+use super::Iterative;
+use super::TINY;
+use super::analysis::{Analysis, Penalty, shrink};
+use super::fista::sparse_measures;
+use super::run::{Prepared, Recipe, Run, State};
+use crate::config::within;
+use crate::error::Result;
+use crate::shape::Shape;
+use crate::tape::{Binary, Tape, Unary, Var};
+
+/// Steps of conjugate gradients for the image. They start at the last image, so few are enough.
+const INNER: usize = 6;
+/// The first weight `rho` of the splitting, and the iterations in which it is adapted: with a fixed
+/// one the method converges.
+const RHO: f32 = 0.1;
+const ADAPTED: f32 = 100.0;
+/// `rho` is adapted where one residual is so many times the other, by this factor.
+const UNBALANCED: f32 = 10.0;
+const FACTOR: f32 = 2.0;
+
+/// ADMM (Glowinski and Marrocco 1975; Boyd et al., Found. Trends Mach. Learn. 3 (2011), sections 3.1.1
+/// and 3.4.1): makes `|A u - y|^2 / (2 ||A||^2) + weight R(u)` small, over `u >= 0` if asked, for the
+/// penalties of [`Fista`](super::Fista).
+///
+/// The penalty and the constraint see a copy `z` of `K u`, `K` the differences or the wavelet transform
+/// (and the image itself if it is constrained). The image solves
+/// `(A^T A / ||A||^2 + rho K^T K) u = A^T y / ||A||^2 + rho K^T (z - w)` by a few steps of conjugate
+/// gradients; each image of a batch has its `rho`, which balances both residuals within the first 100
+/// iterations and is fixed then.
+///
+/// The criterion is the larger one of `|K u - z| / |z|` and `|A^T (A u - y) / ||A||^2 + rho K^T w|`
+/// relative to the gradient at zero.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Admm {
+    /// `R`.
+    pub penalty: Penalty,
+    /// Weight of the penalty, in the unit of the image.
+    pub weight: f64,
+    /// Keeps the image from becoming negative.
+    pub nonnegative: bool,
+    /// Iterations at most.
+    pub iterations: usize,
+    /// The criterion at which it stops; 0 for all iterations.
+    pub tolerance: f64,
+}
+
+impl Default for Admm {
+    fn default() -> Self {
+        Admm {
+            penalty: Penalty::TotalVariation,
+            weight: 1e-3,
+            nonnegative: true,
+            iterations: 300,
+            tolerance: 1e-3,
+        }
+    }
+}
+
+impl Admm {
+    /// The default for images of this shape: real ones are not negative, complex ones are free.
+    pub fn for_images(image: Shape) -> Self {
+        Admm {
+            nonnegative: image.c() == 1,
+            ..Admm::default()
+        }
+    }
+}
+
+/// `K`: the analysis, and below it the image if its sign is constrained.
+struct Split<'r> {
+    run: &'r Run<'r>,
+    analysis: Analysis,
+    nonnegative: bool,
+}
+
+impl Split<'_> {
+    fn shape(&self) -> Shape {
+        let (images, own) = (self.run.domain(), self.analysis.shape(self.run.domain()));
+        let extra = if self.nonnegative { images.c() } else { 0 };
+        own.with(1, own.c() + extra)
+    }
+
+    fn forward(&self, tape: &mut Tape, u: Var) -> Result<Var> {
+        let lu = self.analysis.forward(tape, u)?;
+        match self.nonnegative {
+            true => tape.concat(&[lu, u], 1),
+            false => Ok(lu),
+        }
+    }
+
+    /// The parts that belong to the analysis and to the image.
+    fn parts(&self, tape: &mut Tape, z: Var) -> Result<(Var, Option<Var>)> {
+        if !self.nonnegative {
+            return Ok((z, None));
+        }
+        let own = self.analysis.shape(self.run.domain()).c();
+        let image = tape.slice(z, 1, own, self.run.domain().c())?;
+        Ok((tape.slice(z, 1, 0, own)?, Some(image)))
+    }
+
+    fn adjoint(&self, tape: &mut Tape, z: Var) -> Result<Var> {
+        let (own, image) = self.parts(tape, z)?;
+        let u = self.analysis.adjoint(tape, own, self.run.domain())?;
+        match image {
+            Some(image) => tape.add(u, image),
+            None => Ok(u),
+        }
+    }
+
+    /// The proximal map of the penalty, `threshold` its weight, and of the constraint.
+    fn proximal(&self, tape: &mut Tape, z: Var, threshold: Var) -> Result<Var> {
+        let (own, image) = self.parts(tape, z)?;
+        let own = shrink(tape, own, threshold)?;
+        match image {
+            Some(image) => {
+                let image = self.run.constrained(tape, image, true);
+                tape.concat(&[own, image], 1)
+            }
+            None => Ok(own),
+        }
+    }
+
+    /// `A^T A u + rho K^T K u`.
+    fn normal(&self, tape: &mut Tape, u: Var, rho: Var) -> Result<Var> {
+        let au = self.run.forward(tape, u)?;
+        let data = self.run.adjoint(tape, au)?;
+        let ku = self.forward(tape, u)?;
+        let split = self.adjoint(tape, ku)?;
+        let split = tape.mul(rho, split)?;
+        tape.add(data, split)
+    }
+
+    /// `u` after a few steps of conjugate gradients for `normal(u) = b`.
+    fn solve(&self, tape: &mut Tape, mut u: Var, b: Var, rho: Var) -> Result<Var> {
+        let run = self.run;
+        let now = self.normal(tape, u, rho)?;
+        let mut r = tape.sub(b, now)?;
+        let mut p = r;
+        let mut gamma = run.dot(tape, r, r)?;
+        for _ in 0..INNER {
+            let q = self.normal(tape, p, rho)?;
+            let delta = run.dot(tape, p, q)?;
+            let delta = tape.unary(Unary::AtLeast(TINY), delta);
+            let alpha = tape.div(gamma, delta)?;
+            let du = tape.mul(alpha, p)?;
+            u = tape.add(u, du)?;
+            let dr = tape.mul(alpha, q)?;
+            r = tape.sub(r, dr)?;
+            let next = run.dot(tape, r, r)?;
+            let before = tape.unary(Unary::AtLeast(TINY), gamma);
+            let beta = tape.div(next, before)?;
+            let along = tape.mul(beta, p)?;
+            p = tape.add(r, along)?;
+            gamma = next;
+        }
+        Ok(u)
+    }
+}
+
+impl Iterative for Admm {
+    fn name(&self) -> &'static str {
+        "admm"
+    }
+
+    fn iterations(&self) -> usize {
+        self.iterations
+    }
+
+    fn prepare<'r>(&self, run: &'r Run<'r>) -> Result<Prepared<'r>> {
+        let weight = within("admm.weight", self.weight, 1e-12..=1e6)?;
+        run.check_sign("admm", self.nonnegative)?;
+        let split = Split {
+            run,
+            analysis: Analysis::new(self.penalty, run.domain())?,
+            nonnegative: self.nonnegative,
+        };
+        // The image that is returned, which obeys the constraint; u, z and the scaled multipliers w;
+        // rho, and the number of iterations so far.
+        let states = [
+            State("image", run.domain(), 0.0),
+            State("u", run.domain(), 0.0),
+            State("z", split.shape(), 0.0),
+            State("w", split.shape(), 0.0),
+            State("rho", run.per_image(), RHO),
+            State("count", Shape::SCALAR, 0.0),
+        ];
+        let begin = |tape: &mut Tape, [image, _, _, w, rho, count]: [Var; 6]| {
+            let z = split.forward(tape, image)?;
+            Ok([image, image, z, w, rho, count])
+        };
+        let step = |tape: &mut Tape, [_, u, z, w, rho, count]: [Var; 6]| {
+            let y = run.y(tape);
+            let data = run.adjoint(tape, y)?;
+            let target = tape.sub(z, w)?;
+            let target = split.adjoint(tape, target)?;
+            let target = tape.mul(rho, target)?;
+            let b = tape.add(data, target)?;
+            let u = split.solve(tape, u, b, rho)?;
+            let ku = split.forward(tape, u)?;
+            let sum = tape.add(ku, w)?;
+            let weight = run.weight(tape);
+            let threshold = tape.div(weight, rho)?;
+            let next = split.proximal(tape, sum, threshold)?;
+            let w = tape.sub(sum, next)?;
+            // Squared residuals: primal |K u - z|^2 and dual |rho K^T (z - z before)|^2.
+            let primal = tape.sub(ku, next)?;
+            let primal = run.dot(tape, primal, primal)?;
+            let dual = tape.sub(next, z)?;
+            let dual = split.adjoint(tape, dual)?;
+            let dual = tape.mul(rho, dual)?;
+            let dual = run.dot(tape, dual, dual)?;
+            let factor = balance(tape, primal, dual, count)?;
+            let rho = tape.mul(rho, factor)?;
+            let w = tape.div(w, factor)?;
+            let count = tape.unary(Unary::Offset(1.0), count);
+            let image = run.constrained(tape, u, self.nonnegative);
+            Ok([image, u, next, w, rho, count])
+        };
+        let measure = |tape: &mut Tape, [image, u, z, w, rho, _]: [Var; 6]| {
+            let r = run.residual(tape, u)?;
+            let s = run.adjoint(tape, r)?;
+            let multipliers = split.adjoint(tape, w)?;
+            let multipliers = tape.mul(rho, multipliers)?;
+            let slope = tape.sub(multipliers, s)?;
+            let slope = run.relative_to_start(tape, slope)?;
+            let ku = split.forward(tape, u)?;
+            let apart = tape.sub(ku, z)?;
+            let apart = run.ratio(tape, apart, ku)?;
+            // The larger one.
+            let above = tape.sub(apart, slope)?;
+            let above = tape.unary(Unary::AtLeast(0.0), above);
+            let criterion = tape.add(slope, above)?;
+            let r = run.residual(tape, image)?;
+            let square = run.dot(tape, r, r)?;
+            sparse_measures(run, tape, &split.analysis, image, square, criterion)
+        };
+        let recipe = Recipe {
+            method: "admm",
+            iterations: self.iterations,
+            tolerance: self.tolerance,
+            weight: Some(weight),
+            states,
+            // One iteration makes a long plan.
+            block: 1,
+            begin: Some(&begin),
+            step: &step,
+            measure: &measure,
+        };
+        Prepared::new(run, &recipe)
+    }
+}
+
+/// By how much `rho` changes: 2, 1 or 1/2.
+fn balance(tape: &mut Tape, primal: Var, dual: Var, count: Var) -> Result<Var> {
+    const SQUARE: f32 = UNBALANCED * UNBALANCED;
+    let (far_dual, far_primal) = (tape.scale(dual, SQUARE), tape.scale(primal, SQUARE));
+    let up = tape.binary(Binary::Greater, primal, far_dual)?;
+    let down = tape.binary(Binary::Greater, dual, far_primal)?;
+    let up = tape.scale(up, FACTOR - 1.0);
+    let down = tape.scale(down, 1.0 / FACTOR - 1.0);
+    let change = tape.add(up, down)?;
+    let last = tape.scalar(ADAPTED - 0.5);
+    let early = tape.binary(Binary::Greater, last, count)?;
+    let change = tape.mul(early, change)?;
+    Ok(tape.unary(Unary::Offset(1.0), change))
+}
