@@ -98,7 +98,7 @@ fn rectangles_angles_and_offsets_are_understood() {
     // A finer grid has the same field of view and detector.
     let fine = ray.geometry(2).expect("valid");
     assert_eq!((fine.rows, fine.columns, fine.bins), (60, 80, 50));
-    assert_eq!(fine.pixel * 2.0, beam.pixel);
+    assert_eq!(fine.pixel[0] * 2.0, beam.pixel[0]);
     assert_eq!(fine.bin_width, beam.bin_width);
 }
 

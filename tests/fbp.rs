@@ -5,7 +5,7 @@ use equilens::gpu::{Gpu, Selection};
 use equilens::operators::RayTransform;
 use equilens::operators::{Filter, fbp, view_weights};
 use equilens::reference::ray_transform;
-use equilens::shape::{ParallelBeam, Shape};
+use equilens::shape::{RayGeometry, Shape};
 use equilens::tape::plan::{Options, Plan, Store};
 use equilens::tape::{Tape, Var, gradcheck, reference};
 use std::collections::HashMap;
@@ -52,17 +52,17 @@ fn run(
 
 /// Square, wide with a shifted detector, and tall with odd angles and bins half as wide and twice
 /// as wide as the pixels.
-fn beams() -> [ParallelBeam; 4] {
-    let square = ParallelBeam::equispaced([37, 37], 0.36, 23, 53);
-    let wide = ParallelBeam {
+fn beams() -> [RayGeometry; 4] {
+    let square = RayGeometry::parallel([37, 37], 0.36, 23, 53);
+    let wide = RayGeometry {
         offset: 0.013,
-        ..ParallelBeam::equispaced([20, 31], 0.36, 17, 59)
+        ..RayGeometry::parallel([20, 31], 0.36, 17, 59)
     };
-    let tall = |width: f64| ParallelBeam {
+    let tall = |width: f64| RayGeometry {
         rows: 31,
         columns: 20,
         angles: vec![-2.9, -1.6, -PI / 4.0, 0.0, 0.7, PI / 2.0, 2.0, PI, 4.0, 6.2],
-        bin_width: width * square.pixel,
+        bin_width: width * square.pixel[0],
         offset: -0.02,
         ..square.clone()
     };
@@ -113,14 +113,14 @@ fn backprojection_twins_are_transposes() {
 #[test]
 fn backprojection_interpolates_at_the_pixels_detector_coordinate() {
     // A sinogram that is linear in s comes back as the sum over the views of x cos + y sin.
-    let mut beam = ParallelBeam::equispaced([9, 13], 0.26, 7, 41);
+    let mut beam = RayGeometry::parallel([9, 13], 0.26, 7, 41);
     beam.offset = 0.003;
     let s = |bin: usize| (bin as f64 - 20.0) * beam.bin_width + beam.offset;
     let sinogram: Vec<f64> = (0..7 * 41).map(|i| s(i % 41)).collect();
     let image = ray_transform::backproject(&sinogram, 1, &beam).value;
     for (pixel, value) in image.iter().enumerate() {
         let (r, c) = ((pixel / 13) as f64, (pixel % 13) as f64);
-        let (x, y) = ((c - 6.0) * beam.pixel, (4.0 - r) * beam.pixel);
+        let (x, y) = ((c - 6.0) * beam.pixel[0], (4.0 - r) * beam.pixel[0]);
         let at = |a: &f64| x * a.cos() + y * a.sin();
         let expected: f64 = beam.angles.iter().map(at).sum();
         assert!((value - expected).abs() < 1e-12, "{value} not {expected}");
@@ -128,7 +128,7 @@ fn backprojection_interpolates_at_the_pixels_detector_coordinate() {
 }
 
 /// A disc of value 3, radius 0.1 m, off-centre: its chords, and the image's pixels well inside it.
-fn disc(beam: &ParallelBeam) -> (Vec<f32>, Vec<bool>) {
+fn disc(beam: &RayGeometry) -> (Vec<f32>, Vec<bool>) {
     let (value, radius, cx, cy) = (3.0, 0.1, 0.02, -0.01);
     let mut sinogram = Vec::new();
     for angle in &beam.angles {
@@ -141,8 +141,8 @@ fn disc(beam: &ParallelBeam) -> (Vec<f32>, Vec<bool>) {
     }
     let inside = (0..beam.rows * beam.columns).map(|pixel| {
         let (r, c) = ((pixel / beam.columns) as f64, (pixel % beam.columns) as f64);
-        let x = (c - (beam.columns as f64 - 1.0) / 2.0) * beam.pixel;
-        let y = ((beam.rows as f64 - 1.0) / 2.0 - r) * beam.pixel;
+        let x = (c - (beam.columns as f64 - 1.0) / 2.0) * beam.pixel[0];
+        let y = ((beam.rows as f64 - 1.0) / 2.0 - r) * beam.pixel[0];
         (x - cx).hypot(y - cy) < 0.85 * radius
     });
     (sinogram, inside.collect())
@@ -166,13 +166,13 @@ fn disc_errors(image: &[f32], inside: &[bool]) -> (f64, f64) {
 #[test]
 fn fbp_returns_a_disc_at_its_value() {
     let store = store();
-    let square = ParallelBeam::equispaced([128, 128], 0.36, 180, 182);
-    let rectangle = ParallelBeam {
+    let square = RayGeometry::parallel([128, 128], 0.36, 180, 182);
+    let rectangle = RayGeometry {
         offset: 1.5e-3,
-        ..ParallelBeam::equispaced([110, 128], 0.36, 150, 231)
+        ..RayGeometry::parallel([110, 128], 0.36, 150, 231)
     };
     // Golden-angle views over the whole circle.
-    let golden = ParallelBeam {
+    let golden = RayGeometry {
         angles: (0..233)
             .map(|v| v as f64 * PI * (5f64.sqrt() - 1.0))
             .collect(),
@@ -195,7 +195,7 @@ fn fbp_returns_a_disc_at_its_value() {
 #[test]
 fn pixel_driven_backprojection_beats_the_scaled_adjoint() {
     let store = store();
-    let beam = ParallelBeam::equispaced([128, 128], 0.36, 180, 182);
+    let beam = RayGeometry::parallel([128, 128], 0.36, 180, 182);
     let (sinogram, inside) = disc(&beam);
     let operator = RayTransform::new(beam.clone());
     let pixel_driven = run(&store, &sinogram, beam.sinogram(1), |t, y| {
@@ -207,7 +207,7 @@ fn pixel_driven_backprojection_beats_the_scaled_adjoint() {
         beam.sinogram(1),
         &equilens::reference::filter::ram_lak(beam.bins, beam.bin_width),
     );
-    let scale = PI / 180.0 * beam.bin_width / (beam.pixel * beam.pixel);
+    let scale = PI / 180.0 * beam.bin_width / (beam.pixel[0] * beam.pixel[0]);
     let adjoint: Vec<f32> = ray_transform::adjoint(&filtered.value, 1, &beam)
         .value
         .iter()
@@ -221,7 +221,7 @@ fn pixel_driven_backprojection_beats_the_scaled_adjoint() {
 
 #[test]
 fn fbp_is_linear_with_exact_gradients_and_matches_its_twin() {
-    let beam = ParallelBeam::equispaced([9, 11], 0.2, 7, 16);
+    let beam = RayGeometry::parallel([9, 11], 0.2, 7, 16);
     let operator = RayTransform::new(beam.clone());
     let mut tape = Tape::new();
     let y = tape.input("x", beam.sinogram(2));
@@ -245,9 +245,9 @@ fn fbp_is_linear_with_exact_gradients_and_matches_its_twin() {
 #[test]
 fn view_weights_are_angular_widths() {
     let with = |degrees: &[f64]| {
-        let beam = ParallelBeam {
+        let beam = RayGeometry {
             angles: degrees.iter().map(|d| d.to_radians()).collect(),
-            ..ParallelBeam::equispaced([4, 4], 0.1, 1, 6)
+            ..RayGeometry::parallel([4, 4], 0.1, 1, 6)
         };
         let weights = view_weights(&beam);
         weights.into_iter().map(f64::to_degrees).collect::<Vec<_>>()

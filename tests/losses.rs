@@ -11,7 +11,7 @@ use equilens::losses::{
 };
 use equilens::metrics;
 use equilens::operators::{FourierSampling, LinearOperator, Noise, RayTransform};
-use equilens::shape::{Affine, ParallelBeam, Shape};
+use equilens::shape::{Affine, RayGeometry, Shape};
 use equilens::tape::reference::{Feeds, evaluate};
 use equilens::tape::{Tape, Var};
 use std::cell::RefCell;
@@ -51,7 +51,7 @@ impl LinearOperator for Identity {
 }
 
 fn scan() -> RayTransform {
-    RayTransform::new(ParallelBeam::equispaced([8, 8], 4.0, 6, 12))
+    RayTransform::new(RayGeometry::parallel([8, 8], 4.0, 6, 12))
 }
 
 fn images(n: usize, shape: Shape, seed: u64) -> Vec<f32> {

@@ -17,7 +17,7 @@ mod several;
 
 pub use blur::{Blur, Boundary};
 pub use downsampling::Downsampling;
-pub use fbp::{Filter, fbp, filter_views, view_weights};
+pub use fbp::{Filter, fbp, filter_views, parker, view_weights};
 pub use fourier_sampling::FourierSampling;
 pub use inpainting::Inpainting;
 pub use noise::Noise;

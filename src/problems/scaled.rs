@@ -205,7 +205,7 @@ mod tests {
         let [a, b] = [&fine, &coarse].map(|g| length(g.bins, g.bin_width));
         assert!((a - b).abs() < 1e-15, "{a} {b}");
         assert_eq!((coarse.offset, fine.offset), (0.01, 0.01));
-        assert!((coarse.pixel - 4.0 * fine.pixel).abs() < 1e-15);
+        assert!((coarse.pixel[0] - 4.0 * fine.pixel[0]).abs() < 1e-15);
     }
 
     #[test]
