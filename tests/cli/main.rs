@@ -10,5 +10,6 @@ mod place;
 mod restoration;
 mod results;
 mod runs;
+mod scans;
 mod speed;
 mod usage;
