@@ -244,3 +244,30 @@ impl Widths {
         Widths { of_views, arc }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arc_reaches_half_a_step_beyond_its_views() {
+        let of = |degrees: &[f64]| {
+            let angles: Vec<f64> = degrees.iter().map(|d| d.to_radians()).collect();
+            let Widths { of_views, arc } = Widths::new(&angles, TAU);
+            let degrees = |v: f64| (v.to_degrees() * 1e6).round() / 1e6;
+            let widths: Vec<f64> = of_views.into_iter().map(degrees).collect();
+            (widths, arc.map(|ends| ends.map(degrees)))
+        };
+        // Across zero, in any order.
+        let (widths, arc) = of(&[10.0, 350.0, 20.0, 0.0]);
+        assert_eq!((widths, arc), (vec![10.0; 4], Some([345.0, 40.0])));
+        // A full turn, and one with an uneven step that still counts as one.
+        assert_eq!(of(&[0.0, 90.0, 180.0, 270.0]), (vec![90.0; 4], None));
+        assert_eq!(of(&[0.0, 60.0, 120.0, 180.0, 240.0]).1, None);
+        // Two gaps are no arc.
+        let (widths, arc) = of(&[0.0, 10.0, 20.0, 180.0, 190.0, 200.0]);
+        assert_eq!((widths, arc), (vec![10.0; 6], None));
+        // As many as one view.
+        assert_eq!(of(&[30.0]), (vec![360.0], None));
+    }
+}
