@@ -10,45 +10,15 @@ use equilens::losses::{
     Unsure,
 };
 use equilens::metrics;
-use equilens::operators::{FourierSampling, LinearOperator, Noise, RayTransform};
+use equilens::operators::{
+    FourierSampling, Identity, LinearOperator, Noise, RayTransform, Several,
+};
 use equilens::shape::{Affine, RayGeometry, Shape};
 use equilens::tape::reference::{Feeds, evaluate};
 use equilens::tape::{Tape, Var};
 use std::cell::RefCell;
 use std::f64::consts::FRAC_PI_2;
-
-/// Measures an image as it is.
-struct Identity(Shape);
-
-impl LinearOperator for Identity {
-    fn name(&self) -> &'static str {
-        "identity"
-    }
-
-    fn domain(&self) -> Shape {
-        self.0
-    }
-
-    fn range(&self) -> Shape {
-        self.0
-    }
-
-    fn forward(&self, _: &mut Tape, x: Var) -> Result<Var> {
-        Ok(x)
-    }
-
-    fn adjoint(&self, _: &mut Tape, y: Var) -> Result<Var> {
-        Ok(y)
-    }
-
-    fn pseudo_inverse(&self, _: &mut Tape, y: Var) -> Result<Var> {
-        Ok(y)
-    }
-
-    fn pseudo_inverse_name(&self) -> &'static str {
-        "identity"
-    }
-}
+use std::sync::Arc;
 
 fn scan() -> RayTransform {
     RayTransform::new(RayGeometry::parallel([8, 8], 4.0, 6, 12))
@@ -169,7 +139,7 @@ fn sure_is_unbiased() -> Result<()> {
 /// Each pixel alone: `h = a y + b y^2` has the second derivative `2 b`, and the last term matters.
 #[test]
 fn sure_of_poisson_gaussian_noise_has_the_sign_of_its_last_term() -> Result<()> {
-    let operator = Identity(Shape::new(1, 1, 8, 8));
+    let operator = Identity::new(Shape::new(1, 1, 8, 8));
     let (gain, sigma, b) = (0.05, 1.0, 0.5);
     let noise = Noise::PoissonGaussian { gain, sigma };
     let [mean, error, risk, _] = excess(
@@ -194,7 +164,7 @@ fn sure_of_poisson_gaussian_noise_has_the_sign_of_its_last_term() -> Result<()> 
 fn sure_of_low_dose_ct_is_nearly_unbiased() -> Result<()> {
     // Each pixel as if it were a ray: a network whose error is that of the noise, so that the bias
     // of the logarithm, half of a photon's share, has no large error to multiply.
-    let operator = Identity(Shape::new(1, 1, 8, 8));
+    let operator = Identity::new(Shape::new(1, 1, 8, 8));
     for (readout, domain) in [
         (0.0, Domain::PostLog),
         (8.0, Domain::PostLog),
@@ -285,7 +255,7 @@ fn equivariant_imaging_vanishes_where_everything_is_equivariant() -> Result<()> 
     };
     let y = images(3, shape, 2);
     let identity = |_: &mut Tape, _: &dyn LinearOperator, y: Var| Ok(y);
-    let operator = Identity(shape);
+    let operator = Identity::new(shape);
     let loss = evaluated(
         &operator,
         imaging(exact()),
@@ -321,7 +291,7 @@ fn equivariant_imaging_vanishes_where_everything_is_equivariant() -> Result<()> 
 
 #[test]
 fn what_is_left_out_is_not_seen() -> Result<()> {
-    let operator = Identity(Shape::new(1, 1, 40, 40));
+    let operator = Identity::new(Shape::new(1, 1, 40, 40));
     for unit in [Unit::Entries, Unit::Rows, Unit::Columns] {
         let splitting = Term::Splitting(Splitting {
             unit,
@@ -330,7 +300,7 @@ fn what_is_left_out_is_not_seen() -> Result<()> {
         });
         let of = |gain: f32| {
             let network = quadratic(gain, 0.0);
-            let ones = vec![1.0; 4 * operator.0.elements()];
+            let ones = vec![1.0; 4 * operator.domain().elements()];
             evaluated(&operator, splitting, &network, ones, exactly_moved)
         };
         // Pixel by pixel a network knows nothing about what is left out, and misses all of it.
@@ -442,6 +412,55 @@ fn a_split_operator_is_linear_with_its_adjoint() -> Result<()> {
     Ok(())
 }
 
+/// Scans that take turns still do so when their measurements are split, and what a network starts
+/// from is as bright as from a whole measurement.
+#[test]
+fn split_scans_take_turns_and_keep_the_brightness() -> Result<()> {
+    let other = RayGeometry {
+        angles: (0..6).map(|v| 0.2 + 0.4 * f64::from(v)).collect(),
+        ..RayGeometry::parallel([8, 8], 4.0, 6, 12)
+    };
+    let scans = [scan(), RayTransform::new(other)];
+    let operators = scans.each_ref().map(|s| Arc::new(s.clone()) as Arc<_>);
+    let several = Several::new(operators.to_vec())?;
+    let (n, kept) = (3, 0.25);
+    let splitting = Term::Splitting(Splitting {
+        kept,
+        unit: Unit::Rows,
+        ..Splitting::default()
+    });
+    let seen = RefCell::new(Vec::new());
+    let network = |tape: &mut Tape, a: &dyn LinearOperator, y: Var| {
+        assert_eq!(a.period(), scans.len());
+        let x = a.pseudo_inverse(tape, y)?;
+        for i in 0..n {
+            let item = tape.slice(y, 0, i, 1)?;
+            let alone = scans[i % scans.len()].pseudo_inverse(tape, item)?;
+            let bright = tape.scale(alone, (1.0 / kept) as f32);
+            let found = tape.slice(x, 0, i, 1)?;
+            let difference = tape.sub(found, bright)?;
+            let difference = tape.mul(difference, difference)?;
+            let square = tape.mul(bright, bright)?;
+            let sums = (tape.sum_all(difference)?, tape.sum_all(square)?);
+            seen.borrow_mut().extend([sums.0, sums.1]);
+        }
+        Ok(x)
+    };
+    let mut tape = Tape::new();
+    let draw = tape.input("draw", Shape::SCALAR);
+    let y = tape.constant(several.range().with(0, n), images(n, several.range(), 7))?;
+    let randomness = Randomness { seed: 3, draw };
+    let mut scene = Scene::new(&network, &several, Noise::None {}, y, randomness);
+    losses::record(&[splitting], &mut tape, &mut scene)?;
+    let outputs = seen.borrow().clone();
+    let found = evaluate(&tape, &mut draw_feed(2), &outputs)?;
+    for item in found.chunks(2) {
+        let (difference, square) = (item[0][0], item[1][0]);
+        assert!(square > 0.0 && difference < 1e-10 * square, "{found:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn transforms_have_their_exact_transpose_and_compose() -> Result<()> {
     let shape = Shape::new(2, 2, 6, 6);
@@ -499,7 +518,7 @@ fn the_similarity_loss_is_one_minus_the_metric() -> Result<()> {
         distance: Distance::Ssim,
         ..Supervised::default()
     });
-    let operator = Identity(shape);
+    let operator = Identity::new(shape);
     let mut tape = Tape::new();
     let draw = tape.input("draw", Shape::SCALAR);
     let y = tape.constant(shape, estimate.clone())?;
@@ -518,7 +537,7 @@ fn the_similarity_loss_is_one_minus_the_metric() -> Result<()> {
 
 #[test]
 fn the_unknown_variance_climbs_along_the_divergence() -> Result<()> {
-    let operator = Identity(Shape::new(1, 1, 6, 6));
+    let operator = Identity::new(Shape::new(1, 1, 6, 6));
     let unsure = Unsure {
         rate: 0.01,
         momentum: 0.5,
@@ -527,8 +546,8 @@ fn the_unknown_variance_climbs_along_the_divergence() -> Result<()> {
     };
     let mut tape = Tape::new();
     let draw = tape.input("draw", Shape::SCALAR);
-    let pixels = images(1, operator.0, 3);
-    let y = tape.constant(operator.0, pixels.clone())?;
+    let pixels = images(1, operator.domain(), 3);
+    let y = tape.constant(operator.domain(), pixels.clone())?;
     let network = quadratic(0.6, 0.0);
     let noise = Noise::Gaussian { sigma: 0.1 };
     let mut scene = Scene::new(&network, &operator, noise, y, Randomness { seed: 1, draw });

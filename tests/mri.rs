@@ -284,6 +284,7 @@ fn scores(result: &Results) -> Vec<Value> {
 fn an_interrupted_experiment_goes_on() -> Result<()> {
     let directory = tempfile::tempdir().expect("a directory");
     let options = |name: &str| Options {
+        steps: None,
         scale: Scale::Smoke,
         out: directory.path().join(name),
         images: None,

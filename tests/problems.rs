@@ -152,6 +152,38 @@ fn gaussian_and_mixed_noise_have_their_moments() {
     }
 }
 
+/// Every copy has a level of its own, spread evenly over the range.
+#[test]
+fn a_range_of_levels_is_drawn_measurement_by_measurement() {
+    let operator = ray(16, 16, 25);
+    let clean = clean(&operator, 1, &image(16, 16));
+    let (least, greatest) = (2e-3, 10e-3);
+    let noise = Noise::GaussianRange { least, greatest };
+    let y = simulate(&problem(operator, noise), 16, 16, 3);
+    let mut levels: Vec<f64> = (y.chunks_exact(clean.len()))
+        .map(|copy| {
+            let residuals = copy.iter().zip(&clean).map(|(&y, c)| f64::from(y) - c);
+            let (mean, variance) = moments(&residuals.collect::<Vec<f64>>());
+            // 575 samples: five standard errors.
+            assert!(mean.abs() < 5.0 * (variance / clean.len() as f64).sqrt());
+            variance.sqrt()
+        })
+        .collect();
+    levels.sort_by(f64::total_cmp);
+    let slack = 5.0 / (2.0 * clean.len() as f64).sqrt();
+    assert!(levels[0] > least * (1.0 - slack) && levels[39] < greatest * (1.0 + slack));
+    // Quartiles of 40 uniform numbers: their standard error is about 0.07 of the range.
+    for (quarter, at) in [(0.25, 10), (0.5, 20), (0.75, 30)] {
+        let expected = least + quarter * (greatest - least);
+        let error = (levels[at] - expected).abs() / (greatest - least);
+        assert!(
+            error < 0.3,
+            "{quarter}: {} instead of {expected}",
+            levels[at]
+        );
+    }
+}
+
 #[test]
 fn noise_depends_on_seed_and_image_number_alone() {
     let problem = problem(ray(12, 12, 9), Noise::Gaussian { sigma: 1.0 });

@@ -1,7 +1,8 @@
 // Cross-correlation in blocks through workgroup memory: a workgroup computes a patch of ROWS x COLUMNS
 // pixels for CHANNELS output channels, a thread PIXELS neighbouring pixels for 8 of them. The image's
-// patch and the weights of DEPTH input channels are a stage; while the threads work on one, the next
-// is on its way to the other half of the workgroup memory. With QUAD_ROWS, the image's rows are
+// patch and the weights of FIELDS input fields are a stage; while the threads work on one, the next
+// is on its way to the other half of the workgroup memory. A field takes SIZE_OF_FIELD channels, in
+// an ordinary convolution 1, and QUADS_OF_FIELD vec4s of weights. With QUAD_ROWS, the image's rows are
 // multiples of 4 and read by vec4; with QUADS, the result's are and are written so. With KERNELS,
 // every entry of the batch has its own kernel.
 //
@@ -25,9 +26,9 @@
 @group(0) @binding(2) var<storage, read> packed: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> result: array<Number>;
 
-// Two stages each: DEPTH patches of the image, and the weights of DEPTH input channels.
-var<workgroup> pixels: array<f32, 2u * DEPTH * PATCH>;
-var<workgroup> weights: array<vec4<f32>, 2u * DEPTH * TAPS * (CHANNELS / 4u)>;
+// Two stages each: the image's patches, and the weights.
+var<workgroup> pixels: array<f32, 2u * FIELDS * SIZE_OF_FIELD * PATCH>;
+var<workgroup> weights: array<vec4<f32>, 2u * FIELDS * QUADS_OF_FIELD>;
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -48,14 +49,14 @@ fn main(
     let top = place / across % bands * ROWS;
     let left = place % across * COLUMNS;
     let item = n * params.c * params.h * params.w;
-    // vec4s of one input channel's weights, and where those of channel 0 begin.
-    let quads = TAPS * CHANNELS / 4u;
+    let fields = params.c / SIZE_OF_FIELD;
+    // Where the weights of field 0 begin.
 #ifdef KERNELS
-    let kernel = (n * blocks + block) * params.c * quads;
+    let kernel = (n * blocks + block) * fields * QUADS_OF_FIELD;
 #else
-    let kernel = block * params.c * quads;
+    let kernel = block * fields * QUADS_OF_FIELD;
 #endif
-    let last_weight = kernel + params.c * quads - 1u;
+    let last_weight = kernel + fields * QUADS_OF_FIELD - 1u;
     // The thread's pixels in the patch, and its channels in the block; the threads of a subgroup
     // share their channels, and with them the reads of weights, as far as it goes.
     let strip = lane % STRIPS;
@@ -63,25 +64,28 @@ fn main(
     let column = strip % (COLUMNS / PIXELS) * PIXELS;
     let channel = lane / STRIPS * 8u;
 #import generated/declare
-    let stages = (params.c + DEPTH - 1u) / DEPTH;
+    let stages = (fields + FIELDS - 1u) / FIELDS;
     for (var stage = 0u; stage <= stages; stage++) {
         let more = stage < stages;
         // The loads of a stage are issued before the arithmetic of the one before it and waited for
         // after.
         if more {
-            let c = stage * DEPTH;
+            let field = stage * FIELDS;
+            let c = field * SIZE_OF_FIELD;
 #import generated/fetch
         }
         if stage > 0u {
-            for (var d = 0u; d < DEPTH; d++) {
-                let part = (stage - 1u) % 2u * DEPTH + d;
-                let pixel = part * PATCH + row * PITCH + column + SHIFT;
-                let weight = part * quads + channel / 4u;
+            for (var d = 0u; d < FIELDS; d++) {
+                let part = (stage - 1u) % 2u * FIELDS + d;
+                let pixel = part * SIZE_OF_FIELD * PATCH + row * PITCH + column + SHIFT;
+                let weight = part * QUADS_OF_FIELD + channel / 8u * STRIDE_OF_THREAD;
+#import generated/pixels
 #import generated/accumulate
             }
         }
         if more {
-            let part = stage % 2u * DEPTH;
+            let half = stage % 2u;
+            let part = half * FIELDS * SIZE_OF_FIELD;
 #import generated/store
         }
         workgroupBarrier();

@@ -1,13 +1,14 @@
 // Weight gradient in blocks through workgroup memory: a workgroup holds the gradients of OUTPUTS x
-// INPUTS channels, a thread those of OWN output channels and one input channel, and goes through
-// segments of COLUMNS pixels of image rows. While the threads work on one segment, the next is on its
+// INPUTS channels, a thread those of OWN output channels and one input field, and goes through
+// segments of COLUMNS pixels of image rows. A field takes OUTPUT_SIZE or INPUT_SIZE channels, in an
+// ordinary convolution 1, and a pair of fields has WEIGHTS gradients. While the threads work on one segment, the next is on its
 // way to the other half of the workgroup memory. SPLITS workgroups share a tile of channels; their sums
 // are added by a reduction afterwards. With QUAD_ROWS, rows are multiples of 4 and read by vec4.
 //
 // params: extents of the image (n c h w) and of the gradient (oc oh ow); origin is -r.
 // x: image, N C H W.
 // dy: gradient at the outputs, N O OH OW.
-// partial: parts O C k k.
+// partial: parts, output fields, input fields, WEIGHTS.
 // Twin: reference::conv2d::weight_gradient
 
 #import lib/index
@@ -41,8 +42,9 @@ fn main(
     let o = task / across % down * OUTPUTS;
     let c = task % across * INPUTS;
     // Threads of a subgroup share their output channels, as far as it goes.
-    let own_input = lane % INPUTS;
-    let own_output = min(lane / INPUTS * OWN, OUTPUTS - OWN);
+    let fields = INPUTS / INPUT_SIZE;
+    let own_input = lane % fields * INPUT_SIZE;
+    let own_output = min(lane / fields * OWN, OUTPUTS - OWN);
     let segments_across = (params.ow + COLUMNS - 1u) / COLUMNS;
     let segments = params.n * params.oh * segments_across;
     let turns = (segments + SPLITS - 1u) / SPLITS;
@@ -76,14 +78,16 @@ fn main(
     }
 #import generated/collect
     // Small blocks have more threads than gradients, for the loads.
-    if wanted != task || c + own_input >= params.c || lane >= INPUTS * (OUTPUTS / OWN) {
+    if wanted != task || c + own_input >= params.c || lane >= fields * (OUTPUTS / OWN) {
         return;
     }
-    let taps = SIZE * SIZE;
-    for (var k = 0u; k < min(OWN, params.oc - min(o + own_output, params.oc)); k++) {
-        let place = ((split * params.oc + o + own_output + k) * params.c + c + own_input) * taps;
-        for (var t = 0u; t < taps; t++) {
-            partial[place + t] = values[k / 4u * taps + t][k % 4u];
+    let outputs = params.oc / OUTPUT_SIZE;
+    let first = min((o + own_output) / OUTPUT_SIZE, outputs);
+    let input = (c + own_input) / INPUT_SIZE;
+    for (var f = 0u; f < min(OWN / OUTPUT_SIZE, outputs - first); f++) {
+        let place = ((split * outputs + first + f) * (params.c / INPUT_SIZE) + input) * WEIGHTS;
+        for (var k = 0u; k < WEIGHTS; k++) {
+            partial[place + k] = values[f * WEIGHTS + k];
         }
     }
 }

@@ -111,6 +111,9 @@ pub(super) fn pair_ratio(
     second: &mut Entry,
     pair: usize,
 ) -> Result<f64> {
+    if pair == 0 {
+        first.warm_up(gpu)?;
+    }
     let [a, b] = if pair.is_multiple_of(2) {
         let a = first.sample(gpu)?;
         [a, second.sample(gpu)?]

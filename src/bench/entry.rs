@@ -55,6 +55,11 @@ impl Entry {
         self.case.mismatch.is_none()
     }
 
+    /// Brings the device to full speed.
+    pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
+        gpu.warm_up(|| self.encoded(gpu))
+    }
+
     /// Takes a sample; milliseconds of one replay.
     pub fn sample(&mut self, gpu: &Gpu) -> Result<f64> {
         let milliseconds = if self.split {

@@ -141,6 +141,9 @@ pub fn run(
             progress(&format!("verifying {benchmark}"));
             entries.push(Entry::new(gpu, benchmark, Options::tuned())?);
         }
+        if let Some(entry) = entries.iter().find(|e| e.verified()) {
+            entry.warm_up(gpu)?;
+        }
         for _ in 0..samples.max(1) {
             for entry in entries.iter_mut().filter(|e| e.verified()) {
                 progress(&entry.benchmark.to_string());

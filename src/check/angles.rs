@@ -2,7 +2,6 @@
 //! map the pixel grid to itself, the group's others, and 15, 30 and 45 degrees. Reported, not
 //! judged: off the grid an image has only what its pixels tell.
 
-use super::equivariance::Identity;
 use super::harness::Noise;
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -16,6 +15,7 @@ use crate::nn::{
     Normalisation, NormalisationKind, Parameters, doubled, halved, pointwise, polyphase_down,
     polyphase_up, reynolds,
 };
+use crate::operators::Identity;
 use crate::shape::{Padding, Shape};
 use crate::tape::plan::{Options, Plan, Store};
 use crate::tape::{Tape, Var};
@@ -199,7 +199,7 @@ fn network(name: &str, model: ModelConfig) -> Entry {
         name: name.into(),
         group: model.group(),
         make: Box::new(move |parameters| {
-            let operator = Identity(Shape::new(1, 1, SIZE, SIZE));
+            let operator = Identity::new(Shape::new(1, 1, SIZE, SIZE));
             let network = model.build(&OperatorFacts::of(&operator, 1.0))?;
             *parameters = network.parameters().clone();
             Ok(Box::new(move |tape: &mut Tape, bound: &Bound, x: Var| {

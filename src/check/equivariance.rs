@@ -10,7 +10,7 @@ use crate::models::{
     ModelConfig, NonlinearityKind, OperatorFacts, Sampling, Start, UNetConfig,
 };
 use crate::nn::{BasisKind, NormalisationKind, Parameters};
-use crate::operators::{FourierSampling, LinearOperator, RayTransform};
+use crate::operators::{FourierSampling, Identity, LinearOperator, RayTransform};
 use crate::reference::layout::grid_symmetry;
 use crate::shape::{GridSymmetry, Padding, RayGeometry, Shape};
 use crate::tape::{Tape, Var};
@@ -209,39 +209,6 @@ fn symmetric_mask() -> Vec<bool> {
     (0..169).map(measured).collect()
 }
 
-/// The operator that sees the image itself.
-pub(super) struct Identity(pub Shape);
-
-impl LinearOperator for Identity {
-    fn name(&self) -> &'static str {
-        "identity"
-    }
-
-    fn domain(&self) -> Shape {
-        self.0
-    }
-
-    fn range(&self) -> Shape {
-        self.0
-    }
-
-    fn forward(&self, _: &mut Tape, x: Var) -> Result<Var> {
-        Ok(x)
-    }
-
-    fn adjoint(&self, _: &mut Tape, y: Var) -> Result<Var> {
-        Ok(y)
-    }
-
-    fn pseudo_inverse_name(&self) -> &'static str {
-        "identity"
-    }
-
-    fn pseudo_inverse(&self, _: &mut Tape, y: Var) -> Result<Var> {
-        Ok(y)
-    }
-}
-
 /// A network with random weights, recorded once.
 struct Setting {
     group: Group,
@@ -257,7 +224,7 @@ struct Setting {
 impl Setting {
     fn new(model: &ModelConfig, domain: Domain, seed: u64) -> Result<Self> {
         let operator: Box<dyn LinearOperator> = match domain {
-            Domain::Image(size) => Box::new(Identity(Shape::new(1, 1, size, size))),
+            Domain::Image(size) => Box::new(Identity::new(Shape::new(1, 1, size, size))),
             Domain::Sinogram => Box::new(RayTransform::new(RayGeometry::parallel(
                 [13, 13],
                 0.36,

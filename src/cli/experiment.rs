@@ -6,7 +6,9 @@ use super::{interrupt, outputs};
 use crate::error::Result;
 use crate::experiments::timing::{self, TimingOptions};
 use crate::experiments::unsupervised::{self, Subject};
-use crate::experiments::{Options, Scale, augmentation, one_image, orders, results, training_size};
+use crate::experiments::{
+    Options, Scale, augmentation, denoising, one_image, orders, results, training_size,
+};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,7 +45,7 @@ enum Command {
     /// CT of few views: measurement consistency, equivariant imaging and supervision, with ordinary
     /// and equivariant networks (Chen et al. 2023, section V)
     EiCt(Trainings),
-    /// The same with few photons, and robust equivariant imaging (the same, figure 9)
+    /// The same with much noise, and robust equivariant imaging (the same, figure 9)
     ReiCt(Trainings),
     /// MRI of few lines: measurement consistency, equivariant imaging and supervision (the same,
     /// figure 8)
@@ -53,6 +55,9 @@ enum Command {
     /// CT of few views: what augmentation and equivariance by design gain, by the number of
     /// training images (the same, section IV)
     Augmentation(Trainings),
+    /// Denoisers at levels of noise that they were not trained on, with and without biases (the same,
+    /// figure 6)
+    Denoising(Trainings),
     /// Time of a training step, ordinary against equivariant, CT and MRI (the same, section 5.2.4)
     Timing(Common),
 }
@@ -71,6 +76,9 @@ struct Common {
 struct Trainings {
     #[command(flatten)]
     common: Common,
+    /// Training steps of each network, instead of the scale's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
     /// Training images of the scale's size (for paper 320 x 320 in MRI, 512 x 512 or a multiple in
     /// CT), instead of the built-in ones
     #[arg(long, value_name = "X.npy", requires = "test")]
@@ -108,6 +116,7 @@ impl Trainings {
             scale: self.common.scale.into(),
             out: self.common.out.clone(),
             images: own.map(<[PathBuf; 2]>::from),
+            steps: self.steps,
             seed: session.seed.unwrap_or(1),
         }
     }
@@ -122,7 +131,8 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         | Command::ReiCt(trainings)
         | Command::EiMri(trainings)
         | Command::EiInpainting(trainings)
-        | Command::Augmentation(trainings) => &trainings.common,
+        | Command::Augmentation(trainings)
+        | Command::Denoising(trainings) => &trainings.common,
         Command::Timing(common) => common,
     };
     outputs::check_directory(&common.out)?;
@@ -170,6 +180,16 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
             console.result(&result, || {
                 let table = results::table(&result.methods);
                 format!("\n{table}\n{}", place(&result.problem, &result.adapter))
+            })?;
+        }
+        Command::Denoising(trainings) => {
+            let options = trainings.options(session);
+            let result = denoising::run(&gpu, &options, interrupt, &mut observer)?;
+            gpu.check_fault()?;
+            console.result(&result, || {
+                let table = denoising::table(&result);
+                let found = &result.results;
+                format!("\n{table}\n{}", place(&found.problem, &found.adapter))
             })?;
         }
         Command::Orders(trainings) => {

@@ -44,7 +44,7 @@ pub fn run(
     interrupt: &AtomicBool,
     observer: &mut dyn FnMut(Event),
 ) -> Result<Results> {
-    let settings = Settings::of(Subject::Ct, options.scale);
+    let settings = Settings::of(Subject::Ct, options);
     let config = Subject::Ct.problem(&settings);
     let problem = Problem::new(&config)?;
     let mut angles = Stream::new(options.seed, "rotation");

@@ -8,11 +8,12 @@ use super::{Event, Options};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
+use crate::problems::OperatorConfig;
 use crate::report::{Page, Svg};
 use crate::train::{
     self, Dataset, Progress, Reconstructor, RunDir, RunOptions, TrainConfig, Which,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -79,8 +80,15 @@ impl<'a> Trials<'a> {
     pub fn untrained(&mut self) -> Result<()> {
         let name = self.study.problem.operator.pseudo_inverse_name();
         let cheap = self.study.pseudo_inverse()?;
-        let least_squares = self.study.least_squares()?;
-        for (name, images) in [(name, cheap), ("least-squares", least_squares)] {
+        let mut all = vec![(name, cheap)];
+        // Where everything is measured as it is, nothing is left to solve.
+        if !matches!(
+            self.study.problem.config.operator,
+            OperatorConfig::Identity(_)
+        ) {
+            all.push(("least-squares", self.study.least_squares()?));
+        }
+        for (name, images) in all {
             let point = Point {
                 images: None,
                 seed: None,
@@ -127,15 +135,14 @@ impl<'a> Trials<'a> {
     }
 
     fn network(&mut self, job: &Job, place: &str) -> Result<()> {
-        let path = self.options.out.join("runs").join(&job.directory);
+        let path = self.path(job);
         let label = format!("{}, {place}", job.directory);
         let observer = &mut *self.observer;
         let (gpu, interrupt) = (self.study.gpu, self.interrupt);
         let run = trained(gpu, &path, &job.config, interrupt, &mut |p| {
             observer(Event::training(&label, p));
         })?;
-        let (operator, tests) = (self.study.problem.operator.as_ref(), self.study.tests());
-        let network = Reconstructor::open(gpu, &run, Which::Last, operator, tests)?;
+        let network = self.open(&run)?;
         let images = self.study.network(&network)?;
         let method = Method {
             group: Some(job.config.model.group()),
@@ -149,6 +156,20 @@ impl<'a> Trials<'a> {
             method,
         };
         self.add(point, images, job.pictured)
+    }
+
+    /// The trained network of a job.
+    pub fn trained(&self, job: &Job) -> Result<Reconstructor> {
+        self.open(&RunDir::open(self.path(job))?)
+    }
+
+    fn open(&self, run: &RunDir) -> Result<Reconstructor> {
+        let (operator, tests) = (self.study.problem.operator.as_ref(), self.study.tests());
+        Reconstructor::open(self.study.gpu, run, Which::Last, operator, tests)
+    }
+
+    fn path(&self, job: &Job) -> PathBuf {
+        self.options.out.join("runs").join(&job.directory)
     }
 
     /// What was found, named and described.
@@ -214,7 +235,7 @@ fn trained(
     };
     if begun && *run.config() != config.resolved(Path::new(""))? {
         return Err(Error::Config(format!(
-            "{} holds a run of another experiment (another scale, seed or version): give another --out",
+            "{} holds a run of another experiment (another scale, number of steps, seed or version): give another --out",
             path.display()
         )));
     }

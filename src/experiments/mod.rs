@@ -2,6 +2,7 @@
 
 pub mod augmentation;
 pub mod demo;
+pub mod denoising;
 mod inputs;
 mod jobs;
 mod networks;
@@ -43,6 +44,8 @@ pub struct Options {
     /// Training and test images, `.npy` files `[N, rows, columns]`, instead of those that the
     /// program carries.
     pub images: Option<[PathBuf; 2]>,
+    /// Training steps of each network, instead of the scale's.
+    pub steps: Option<u64>,
     /// Seed of everything random.
     pub seed: u64,
 }

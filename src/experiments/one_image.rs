@@ -79,7 +79,8 @@ pub fn run(
     interrupt: &AtomicBool,
     observer: &mut dyn FnMut(Event),
 ) -> Result<OneImageResults> {
-    let settings = Settings::of(options.scale);
+    let mut settings = Settings::of(options.scale);
+    settings.training.steps = options.steps.unwrap_or(settings.training.steps);
     let config = inputs::ct(settings.size);
     let mut angles = Stream::new(options.seed, "rotation");
     let own = options.images.as_ref();

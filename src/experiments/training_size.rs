@@ -68,7 +68,8 @@ pub fn run(
     interrupt: &AtomicBool,
     observer: &mut dyn FnMut(Event),
 ) -> Result<Results> {
-    let settings = Settings::of(options.scale);
+    let mut settings = Settings::of(options.scale);
+    settings.training.steps = options.steps.unwrap_or(settings.training.steps);
     let config = inputs::mri(settings.size);
     let mut angles = Stream::new(options.seed, "rotation");
     let slices = match &options.images {

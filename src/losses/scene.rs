@@ -213,7 +213,7 @@ impl<'a> Scene<'a> {
         // Counts of less than nothing cannot be drawn; an untrained network may ask for them.
         let mean = match self.noise {
             Noise::None {} => return Ok(z),
-            Noise::Gaussian { .. } => fixed,
+            Noise::Gaussian { .. } | Noise::GaussianRange { .. } => fixed,
             _ => tape.unary(Unary::AtLeast(0.0), fixed),
         };
         let (key, draw) = (self.next_key(), self.randomness.draw);

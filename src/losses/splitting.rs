@@ -75,18 +75,17 @@ impl Splitting {
             true => None,
             false => Some(scene.motion(tape, &self.transforms, n)?),
         };
-        let moved = Moved {
-            operator: scene.operator(),
-            motion,
-        };
+        let operator = scene.operator();
         let part = Part {
-            operator: &moved,
+            operator,
+            motion: motion.as_ref(),
             kept,
             share: self.kept,
         };
         let seen = tape.mul(y, kept)?;
         let estimate = scene.reconstruct(tape, &part, seen)?;
-        let predicted = moved.forward(tape, estimate)?;
+        let estimate = part.moved(tape, estimate)?;
+        let predicted = operator.forward(tape, estimate)?;
         let difference = tape.sub(predicted, y)?;
         let rest = tape.mul(difference, left_out)?;
         let square = tape.mul(rest, rest)?;
@@ -95,79 +94,29 @@ impl Splitting {
     }
 }
 
-/// `A T_g`, or `A`.
-struct Moved<'a> {
+/// `M A T_g` for a random mask `M` on a tape, of which the share `share` is one, and a motion `T_g`,
+/// or `M A`.
+struct Part<'a> {
     operator: &'a dyn LinearOperator,
-    motion: Option<Motion>,
+    motion: Option<&'a Motion>,
+    kept: Var,
+    share: f64,
 }
 
-impl Moved<'_> {
+impl Part<'_> {
+    fn moved(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        match self.motion {
+            Some(motion) => motion.apply(tape, x),
+            None => Ok(x),
+        }
+    }
+
     fn back(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        match &self.motion {
+        match self.motion {
             Some(motion) => motion.transpose(tape, x),
             None => Ok(x),
         }
     }
-}
-
-impl LinearOperator for Moved<'_> {
-    fn name(&self) -> &'static str {
-        self.operator.name()
-    }
-
-    fn domain(&self) -> Shape {
-        self.operator.domain()
-    }
-
-    fn range(&self) -> Shape {
-        self.operator.range()
-    }
-
-    fn forward(&self, tape: &mut Tape, mut x: Var) -> Result<Var> {
-        if let Some(motion) = &self.motion {
-            x = motion.apply(tape, x)?;
-        }
-        self.operator.forward(tape, x)
-    }
-
-    fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var> {
-        let x = self.operator.adjoint(tape, y)?;
-        self.back(tape, x)
-    }
-
-    /// `T_g^T A^+ y`: the transpose is the inverse of a permutation, and nearly that of a rotation.
-    fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var> {
-        let x = self.operator.pseudo_inverse(tape, y)?;
-        self.back(tape, x)
-    }
-
-    fn partial_pseudo_inverse(&self, tape: &mut Tape, y: Var, share: f64) -> Result<Var> {
-        let x = self.operator.partial_pseudo_inverse(tape, y, share)?;
-        self.back(tape, x)
-    }
-
-    fn pseudo_inverse_name(&self) -> &'static str {
-        self.operator.pseudo_inverse_name()
-    }
-
-    fn closed_views(&self) -> bool {
-        self.operator.closed_views()
-    }
-
-    fn measured(&self) -> usize {
-        self.operator.measured()
-    }
-
-    fn restrict(&self, tape: &mut Tape, y: Var) -> Result<Var> {
-        self.operator.restrict(tape, y)
-    }
-}
-
-/// `M A` for a random mask `M` on a tape, of which the share `share` is one.
-struct Part<'a> {
-    operator: &'a dyn LinearOperator,
-    kept: Var,
-    share: f64,
 }
 
 impl LinearOperator for Part<'_> {
@@ -184,18 +133,22 @@ impl LinearOperator for Part<'_> {
     }
 
     fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        let x = self.moved(tape, x)?;
         let y = self.operator.forward(tape, x)?;
         tape.mul(y, self.kept)
     }
 
     fn adjoint(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         let y = tape.mul(y, self.kept)?;
-        self.operator.adjoint(tape, y)
+        let x = self.operator.adjoint(tape, y)?;
+        self.back(tape, x)
     }
 
+    /// `T_g^T A^+ M y`: the transpose is the inverse of a permutation, and nearly that of a rotation.
     fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         let y = tape.mul(y, self.kept)?;
-        self.operator.partial_pseudo_inverse(tape, y, self.share)
+        let x = (self.operator).partial_pseudo_inverse(tape, y, self.share)?;
+        self.back(tape, x)
     }
 
     fn pseudo_inverse_name(&self) -> &'static str {
@@ -204,6 +157,10 @@ impl LinearOperator for Part<'_> {
 
     fn closed_views(&self) -> bool {
         self.operator.closed_views()
+    }
+
+    fn period(&self) -> usize {
+        self.operator.period()
     }
 
     fn measured(&self) -> usize {

@@ -86,6 +86,11 @@ impl Sure {
                 "{key}: `sure` subtracts the noise, and the problem's noise.kind is `none`; use `measurement_consistency`"
             )));
         }
+        if matches!(noise, Noise::GaussianRange { .. }) {
+            return Err(Error::Config(format!(
+                "{key}: `sure` subtracts the noise, and with noise.kind `gaussian_range` its level is not known; use `supervised` or `splitting`"
+            )));
+        }
         if self.domain == Domain::PreLog && !matches!(noise, Noise::LowDoseCt { .. }) {
             return Err(Error::Config(format!(
                 "{key}.domain: `pre_log` is for noise.kind `low_dose_ct`; remove the key"
@@ -158,6 +163,9 @@ impl Sure {
         match scene.noise() {
             Noise::None {} => plain(0.0, 0.0),
             Noise::Gaussian { sigma } => plain(0.0, sigma),
+            Noise::GaussianRange { .. } => Err(Error::Config(
+                "`sure` needs noise of a known level, and noise.kind is `gaussian_range`".into(),
+            )),
             Noise::Poisson { gain } => plain(gain, 0.0),
             Noise::PoissonGaussian { gain, sigma } => plain(gain, sigma),
             Noise::LowDoseCt {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// seed.
 const COUNTS: u32 = 0x6e01;
 const READOUT: u32 = 0x6e02;
+const LEVELS: u32 = 0x6e03;
 
 /// Noise by its `kind`.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
@@ -21,6 +22,14 @@ pub enum Noise {
     Gaussian {
         /// Standard deviation, in the unit of the measurement.
         sigma: f64,
+    },
+    /// `y = A u + s N(0, 1)` with a level `s` of its own for each measurement, drawn evenly between
+    /// two: what a denoiser for a range of levels is trained on.
+    GaussianRange {
+        /// The smallest standard deviation, in the unit of the measurement.
+        least: f64,
+        /// The largest one.
+        greatest: f64,
     },
     /// `y = gain Pois(A u / gain)`; `A u` must not be negative.
     Poisson {
@@ -85,6 +94,10 @@ impl Noise {
         match *self {
             Noise::None {} => Ok(()),
             Noise::Gaussian { sigma } => check("noise.sigma", sigma),
+            Noise::GaussianRange { least, greatest } => {
+                within("noise.greatest", greatest, POSITIVE)?;
+                within("noise.least", least, 0.0..=greatest).map(drop)
+            }
             Noise::Poisson { gain } => check("noise.gain", gain),
             Noise::PoissonGaussian { gain, sigma } => {
                 check("noise.gain", gain)?;
@@ -129,6 +142,16 @@ impl Noise {
         match self {
             Noise::None {} => Ok(clean),
             Noise::Gaussian { sigma } => gaussian(tape, clean, sigma),
+            Noise::GaussianRange { least, greatest } => {
+                let each = Shape::new(clean.shape().n(), 1, 1, 1);
+                let level = tape.random(Distribution::Uniform, draw, seed, LEVELS, each)?;
+                let level = tape.scale(level, (greatest - least) as f32);
+                let level = tape.unary(Unary::Offset(least as f32), level);
+                let to = clean.shape();
+                let normal = tape.random(Distribution::Normal, draw, seed, READOUT, to)?;
+                let noise = tape.mul(normal, level)?;
+                tape.add(clean, noise)
+            }
             Noise::Poisson { gain } => poisson(tape, gain),
             Noise::PoissonGaussian { gain, sigma } => {
                 let counts = poisson(tape, gain)?;

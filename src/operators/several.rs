@@ -14,9 +14,6 @@ pub struct Several {
     operators: Vec<Arc<dyn LinearOperator>>,
 }
 
-/// One of the maps of an operator.
-type Map = fn(&dyn LinearOperator, &mut Tape, Var) -> Result<Var>;
-
 impl Several {
     /// Operators of one kind, in the order in which they take turns.
     ///
@@ -59,7 +56,12 @@ impl Several {
     }
 
     /// Each item by its operator.
-    fn each(&self, tape: &mut Tape, x: Var, map: Map) -> Result<Var> {
+    fn each(
+        &self,
+        tape: &mut Tape,
+        x: Var,
+        map: impl Fn(&dyn LinearOperator, &mut Tape, Var) -> Result<Var>,
+    ) -> Result<Var> {
         let items = (0..x.shape().n()).map(|i| {
             let item = tape.slice(x, 0, i, 1)?;
             map(&*self.operators[i % self.operators.len()], tape, item)
@@ -92,6 +94,12 @@ impl LinearOperator for Several {
 
     fn pseudo_inverse(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         self.each(tape, y, |a, tape, y| a.pseudo_inverse(tape, y))
+    }
+
+    fn partial_pseudo_inverse(&self, tape: &mut Tape, y: Var, share: f64) -> Result<Var> {
+        self.each(tape, y, |a, tape, y| {
+            a.partial_pseudo_inverse(tape, y, share)
+        })
     }
 
     fn pseudo_inverse_name(&self) -> &'static str {

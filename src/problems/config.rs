@@ -1,6 +1,6 @@
 //! The problem file: `[operator]`, `[noise]` and, for complex images, `[phase]`.
 
-use super::{BlurConfig, DownsamplingConfig, FourierConfig, InpaintingConfig};
+use super::{BlurConfig, DownsamplingConfig, FourierConfig, IdentityConfig, InpaintingConfig};
 use crate::config::within;
 use crate::data::phase::SmoothPhase;
 use crate::error::{Error, Result};
@@ -88,6 +88,8 @@ pub enum OperatorConfig {
     RayTransform(RayTransformConfig),
     /// Magnetic resonance imaging.
     Fourier(FourierConfig),
+    /// Images as they are: denoising.
+    Identity(IdentityConfig),
     /// Missing pixels.
     Inpainting(InpaintingConfig),
     /// Blurred images.
@@ -119,6 +121,7 @@ impl OperatorConfig {
         match self {
             OperatorConfig::RayTransform(_) => "ray_transform",
             OperatorConfig::Fourier(_) => "fourier",
+            OperatorConfig::Identity(_) => "identity",
             OperatorConfig::Inpainting(_) => "inpainting",
             OperatorConfig::Blur(_) => "blur",
             OperatorConfig::Downsampling(_) => "downsampling",
@@ -137,7 +140,7 @@ impl OperatorConfig {
     /// Makes relative paths absolute from `directory`.
     fn anchor(&mut self, directory: &Path) -> Result<()> {
         match self {
-            OperatorConfig::RayTransform(_) => Ok(()),
+            OperatorConfig::RayTransform(_) | OperatorConfig::Identity(_) => Ok(()),
             OperatorConfig::Fourier(config) => config.anchor(directory),
             OperatorConfig::Inpainting(config) => config.mask.anchor(directory),
             OperatorConfig::Blur(config) => config.kernel.anchor(directory),
@@ -170,6 +173,7 @@ impl OperatorConfig {
                 Arc::new(RayTransform::new(config.geometry(oversampling)?))
             }
             OperatorConfig::Fourier(config) => Arc::new(config.operator()?),
+            OperatorConfig::Identity(config) => Arc::new(config.operator()?),
             OperatorConfig::Inpainting(config) => Arc::new(config.operator()?),
             OperatorConfig::Blur(config) => Arc::new(config.operator()?),
             OperatorConfig::Downsampling(config) => Arc::new(config.operator()?),
@@ -206,6 +210,10 @@ impl OperatorConfig {
                 OperatorConfig::RayTransform(config.resolved()?)
             }
             OperatorConfig::Fourier(config) => OperatorConfig::Fourier(config.resolved()?),
+            OperatorConfig::Identity(config) => {
+                config.image_size.checked()?;
+                self.clone()
+            }
             OperatorConfig::Inpainting(config) => OperatorConfig::Inpainting(config.resolved()?),
             OperatorConfig::Blur(config) => OperatorConfig::Blur(config.resolved()?),
             OperatorConfig::Downsampling(config) => {

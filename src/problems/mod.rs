@@ -22,6 +22,7 @@ mod config;
 mod downsampling;
 mod file_or;
 mod fourier;
+mod identity;
 mod inpainting;
 mod scaled;
 
@@ -33,6 +34,7 @@ pub use config::{
 pub use downsampling::DownsamplingConfig;
 pub use file_or::FileOr;
 pub use fourier::{BirdcageConfig, CartesianConfig, CoilsConfig, FourierConfig, MaskConfig};
+pub use identity::IdentityConfig;
 pub use inpainting::{HoleConfig, InpaintingConfig, PixelMaskConfig, RandomPixelsConfig};
 
 use crate::config::parse_toml;

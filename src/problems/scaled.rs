@@ -2,8 +2,8 @@
 
 use super::config::{ImageSize, OperatorConfig, RayTransformConfig};
 use super::{
-    BlurConfig, CoilsConfig, DownsamplingConfig, FileOr, FourierConfig, InpaintingConfig,
-    MaskConfig, PixelMaskConfig, SeveralConfig,
+    BlurConfig, CoilsConfig, DownsamplingConfig, FileOr, FourierConfig, IdentityConfig,
+    InpaintingConfig, MaskConfig, PixelMaskConfig, SeveralConfig,
 };
 use crate::config::within;
 use crate::error::{Error, Result};
@@ -28,6 +28,9 @@ impl OperatorConfig {
                 OperatorConfig::RayTransform(config.scaled(ratio))
             }
             OperatorConfig::Fourier(config) => OperatorConfig::Fourier(config.scaled(ratio)?),
+            OperatorConfig::Identity(config) => OperatorConfig::Identity(IdentityConfig {
+                image_size: ratio.image(config.image_size),
+            }),
             OperatorConfig::Inpainting(config) => OperatorConfig::Inpainting(config.scaled(ratio)?),
             OperatorConfig::Blur(config) => OperatorConfig::Blur(config.scaled(ratio)),
             OperatorConfig::Downsampling(config) => {
@@ -46,6 +49,7 @@ impl OperatorConfig {
         match self {
             OperatorConfig::RayTransform(config) => config.image_size,
             OperatorConfig::Fourier(config) => config.image_size,
+            OperatorConfig::Identity(config) => config.image_size,
             OperatorConfig::Inpainting(config) => config.image_size,
             OperatorConfig::Blur(config) => config.image_size,
             OperatorConfig::Downsampling(config) => config.image_size,

@@ -235,7 +235,7 @@ impl RayGeometry {
             ));
         }
         let half = self.half_fan() + self.ray_spacing() / near;
-        if !(half <= 85f64.to_radians()) {
+        if half.is_nan() || half > 85f64.to_radians() {
             return bad(format!(
                 "the detector's edge is {} degrees from the central ray: a fan reaches at most 85",
                 half.to_degrees()

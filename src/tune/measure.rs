@@ -110,6 +110,9 @@ pub(super) fn measure(
             entrants.push((number, entrant));
         }
     }
+    if let Some((_, default)) = entrants.first() {
+        gpu.warm_up(|| default.time(gpu))?;
+    }
     let sample = |i: usize| {
         let (trial, entrant): &(usize, Entrant) = &entrants[i];
         if !tell(&trials[*trial].name) {

@@ -200,3 +200,28 @@ fn augmentation_is_compared_with_equivariance() {
         ],
     );
 }
+
+#[test]
+fn denoisers_meet_noise_that_they_do_not_know() {
+    let place = Place::new();
+    npy::write_npy(place.path("own.npy"), &[4, 32, 32], &discs(4, 32)).unwrap();
+    let command =
+        "experiment denoising --scale smoke --steps 3 --train own.npy --test own.npy --out noise";
+    let result = place.json(command);
+    assert_eq!(stored(&place, "noise"), result);
+    // The noisy images, and three networks.
+    assert_eq!(result["methods"].as_array().unwrap().len(), 4);
+    let levels = result["levels"].as_array().unwrap();
+    assert_eq!(levels.len(), 7);
+    let psnr = |level: &serde_json::Value| {
+        assert_eq!(level["methods"].as_array().unwrap().len(), 4);
+        assert_eq!(level["methods"][0]["name"], "noisy");
+        level["methods"][0]["upright"]["psnr"].as_f64().unwrap()
+    };
+    // The noise of 0.01 and 0.1: 20 decibels, whatever the images.
+    let change = psnr(&levels[1]) - psnr(&levels[4]);
+    assert!((change - 20.0).abs() < 0.3, "{change}");
+    let steps = std::fs::read_to_string(place.path("noise/runs/dncnn-C1-1/config.toml")).unwrap();
+    assert!(steps.contains("steps = 3\n"), "{steps}");
+    exist(&place, "noise", &["report.html", "psnr.svg"]);
+}

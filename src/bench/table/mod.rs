@@ -186,13 +186,13 @@ impl Run<'_> {
         for round in 0..self.options.samples.max(1) {
             let ours_first = round % 2 == 0;
             let before = match ours_first {
-                true => Some(entry.sample(self.gpu)?),
+                true => Some(warm_sample(self.gpu, &mut entry)?),
                 false => None,
             };
             let theirs: Vec<Option<f64>> = contestants.iter_mut().map(|c| c.sample()).collect();
             let ours = match before {
                 Some(ours) => ours,
-                None => entry.sample(self.gpu)?,
+                None => warm_sample(self.gpu, &mut entry)?,
             };
             for (contestant, ms) in contestants.iter_mut().zip(theirs) {
                 contestant.ratios.extend(ms.map(|ms| ms / ours));
@@ -259,6 +259,7 @@ impl Run<'_> {
             return Ok(row);
         }
         let ceiling = ceiling::measure(self.gpu, self.options.samples)?;
+        entry.warm_up(self.gpu)?;
         for _ in 0..self.options.samples.max(1) {
             entry.sample(self.gpu)?;
         }
@@ -349,4 +350,9 @@ impl Row {
         self.reached = judged.and_then(|value| self.aim.reached(value));
         self
     }
+}
+/// A sample of a device that idled while another program worked.
+fn warm_sample(gpu: &Gpu, entry: &mut Entry) -> Result<f64> {
+    entry.warm_up(gpu)?;
+    entry.sample(gpu)
 }

@@ -5,7 +5,7 @@ use crate::check::harness::{Case, Problem, close, exact, wide};
 use crate::kernels::chain::{Chain, Source, Stage};
 use crate::kernels::conv2d::{
     self, Block, Convolution, ImageAlgorithm, ImageProblem, Product, Tile, WeightAlgorithm,
-    WeightTile, Winograd,
+    WeightBlock, WeightTile, Winograd,
 };
 use crate::kernels::{Capabilities, Family, Lowered, Slot};
 use crate::reference::elementwise::{Binary, Unary};
@@ -257,13 +257,7 @@ impl Work {
 /// Blocks through workgroup memory, of which the small one makes many stages, patches and channel
 /// blocks, and for images Winograd's algorithm and weights that are bound as uniform.
 fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
-    let small = Block {
-        channels: 16,
-        columns: 8,
-        rows: 8,
-        pixels: 4,
-        depth: 18,
-    };
+    let small = Block::new(16, 8, 8, 4, 18);
     let wide = Block { pixels: 8, ..small };
     let tile = |subgroup| Tile {
         channels: 4,
@@ -272,12 +266,18 @@ fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
         texture: subgroup.is_some(),
         uniform: false,
     };
+    let block = |outputs, inputs, columns| {
+        WeightAlgorithm::Tiled(WeightTile::Block(WeightBlock {
+            outputs,
+            inputs,
+            columns,
+        }))
+    };
     let weights = |name| match name {
-        "block" | "block-other-kernels" => Some(WeightAlgorithm::Tiled(WeightTile::Block {
-            outputs: 16,
-            inputs: 4,
-        })),
-        "block-default" => Some(WeightAlgorithm::Tiled(WeightTile::BLOCK)),
+        "block" | "block-other-kernels" => Some(block(16, 4, 16)),
+        "block-default" => Some(WeightAlgorithm::Tiled(WeightTile::Block(
+            WeightBlock::DEFAULT,
+        ))),
         _ => None,
     };
     let trial = |name, algorithm, windows, shapes, paddings| Trial {

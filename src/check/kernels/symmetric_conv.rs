@@ -4,11 +4,14 @@ use crate::check::Check;
 use crate::check::harness::{Case, Problem, close, wide};
 use crate::group::{FieldKind, Group, KernelBasis, Representation, SymmetricConv};
 use crate::kernels::chain::Chain;
-use crate::kernels::conv2d::{ImageAlgorithm, Tile, WeightAlgorithm, WeightTile};
-use crate::kernels::symmetric_conv::{
-    self, SymmetricAlgorithm, SymmetricLanes, SymmetricTile, SymmetricWeightAlgorithm,
+use crate::kernels::conv2d::{
+    Block, ImageAlgorithm, Tile, WeightAlgorithm, WeightBlock, WeightTile,
 };
-use crate::kernels::{Capabilities, Lowered, Slot};
+use crate::kernels::symmetric_conv::{
+    self, SymmetricAlgorithm, SymmetricImageProblem, SymmetricLanes, SymmetricProblem,
+    SymmetricTile, SymmetricWeightAlgorithm,
+};
+use crate::kernels::{Capabilities, Family, Lowered, Slot};
 use crate::reference::symmetric_conv as twin;
 use crate::shape::{Padding, Shape};
 use crate::tape::reference::basis;
@@ -79,8 +82,21 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
             texture: false,
         })),
     );
+    // Blocks of few channels and pixels make many stages and workgroups; a thread has 4 or 8 pixels.
+    let block = |[channels, columns, rows, pixels]: [u32; 4], outputs, inputs| -> Pair {
+        (
+            SymmetricAlgorithm::Block(Block::new(channels, columns, rows, pixels, 18)),
+            SymmetricWeightAlgorithm::Block(WeightBlock {
+                outputs,
+                inputs,
+                columns: 8,
+            }),
+        )
+    };
     let mut trials: Vec<(&str, Pair)> = vec![
         ("expanded", expanded),
+        ("block", block([16, 8, 8, 4], 16, 8)),
+        ("block-wide", block([32, 16, 4, 8], 96, 24)),
         ("fourier", (tile(None, false, false), expanded.1)),
         ("uniform", (tile(None, false, true), expanded.1)),
     ];
@@ -116,17 +132,21 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
             }
         }
     }
-    let images = SymmetricAlgorithm::Fourier(SymmetricTile::default_for(capabilities));
-    let weights = SymmetricLanes::default_for(capabilities)
-        .map_or(expanded.1, SymmetricWeightAlgorithm::Fourier);
+    let problem = SymmetricProblem {
+        conv: layer(LAYERS[0], Padding::Replicate),
+        x: Shape::new(2, 9 * 4, 9, 12),
+        outputs: 5,
+    };
     for (kind, part) in PARTS {
-        let cases = [case(
-            kind,
-            (images, weights),
-            LAYERS[0],
-            Padding::Replicate,
-            SHAPES[3],
-        )];
+        let image = SymmetricImageProblem {
+            transposed: kind == Kind::Input,
+            convolution: problem.clone(),
+        };
+        let pair = (
+            SymmetricAlgorithm::default_for(capabilities, &image),
+            SymmetricWeightAlgorithm::default_for(capabilities, &problem),
+        );
+        let cases = [case(kind, pair, LAYERS[0], Padding::Replicate, SHAPES[3])];
         checks.push(Check::kernel(
             format!("symmetric_conv/{part}/default"),
             cases,

@@ -1,7 +1,9 @@
 //! The algorithms of a convolution's three maps, and the problems that they are chosen for.
 
 use super::dense::Method;
-use super::{Block, Tile, WeightTile, Winograd, forward, input_gradient, weight_gradient};
+use super::{
+    Block, Tile, WeightBlock, WeightTile, Winograd, forward, input_gradient, weight_gradient,
+};
 use crate::kernels::chain::Chain;
 use crate::kernels::family::rounded;
 use crate::kernels::{Capabilities, Family, Forced, Lowered};
@@ -155,25 +157,15 @@ const TILES: [(u32, u32); 8] = [
 const SMALL_TILES: [(u32, u32); 2] = [(8, 1), (4, 1)];
 const FEW: usize = 8;
 
-const fn block(channels: u32, columns: u32, rows: u32, pixels: u32, depth: u32) -> Block {
-    Block {
-        channels,
-        columns,
-        rows,
-        pixels,
-        depth,
-    }
-}
-
 /// Blocks that are tried on hardware: more and fewer outputs to a thread and to a workgroup, and
 /// longer and shorter stages.
 const BLOCKS: [Block; 6] = [
-    block(64, 16, 8, 8, 18),
-    block(64, 32, 8, 8, 9),
-    block(32, 16, 8, 4, 18),
-    block(32, 32, 8, 8, 18),
-    block(64, 16, 8, 4, 9),
-    block(32, 16, 4, 4, 36),
+    Block::new(64, 16, 8, 8, 18),
+    Block::new(64, 32, 8, 8, 9),
+    Block::new(32, 16, 8, 4, 18),
+    Block::new(32, 32, 8, 8, 18),
+    Block::new(64, 16, 8, 4, 9),
+    Block::new(32, 16, 4, 4, 36),
 ];
 
 impl Family for ImageAlgorithm {
@@ -283,8 +275,8 @@ impl Family for ImageAlgorithm {
 const COLUMNS: [(u32, u32); 5] = [(8, 2), (4, 2), (8, 1), (4, 4), (4, 1)];
 /// Input channels and rows of the lane tiles that are tried.
 const LANES: [(u32, u32); 5] = [(16, 4), (8, 4), (16, 2), (8, 8), (4, 4)];
-/// Output and input channels of the blocks that are tried on hardware.
-const WEIGHT_BLOCKS: [(u32, u32); 3] = [(64, 16), (32, 16), (64, 8)];
+/// Output and input channels and columns of the blocks that are tried on hardware.
+const WEIGHT_BLOCKS: [(u32, u32, u32); 4] = [(64, 16, 16), (32, 16, 16), (64, 8, 16), (64, 16, 8)];
 
 impl Family for WeightAlgorithm {
     type Problem = Convolution;
@@ -320,9 +312,13 @@ impl Family for WeightAlgorithm {
             }));
         }
         if !capabilities.software {
-            tiles.extend(
-                WEIGHT_BLOCKS.map(|(outputs, inputs)| WeightTile::Block { outputs, inputs }),
-            );
+            tiles.extend(WEIGHT_BLOCKS.map(|(outputs, inputs, columns)| {
+                WeightTile::Block(WeightBlock {
+                    outputs,
+                    inputs,
+                    columns,
+                })
+            }));
         }
         let readable = (problem.flops() <= SMALL).then_some(WeightAlgorithm::Readable);
         let tiles = tiles.into_iter().map(WeightAlgorithm::Tiled);

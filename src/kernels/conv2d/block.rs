@@ -33,29 +33,44 @@ const CHANNELS: u32 = 8;
 const THREADS: std::ops::RangeInclusive<u32> = 64..=256;
 
 impl Block {
-    /// A sensible start for hardware adapters, by reckoning, not by measurement: a thread holds 32
+    /// A block of this shape.
+    pub const fn new(channels: u32, columns: u32, rows: u32, pixels: u32, depth: u32) -> Self {
+        Block {
+            channels,
+            columns,
+            rows,
+            pixels,
+            depth,
+        }
+    }
+
+    /// A sensible start for hardware adapters, which reaches 0.4 of the multiply-adds of an NVIDIA
+    /// H100 (96 to 96 channels, 128 x 128 pixels): a thread holds 32
     /// accumulators and stages a dozen numbers, so that its 60 or so registers leave room for the
     /// 1024 to 2048 threads that hide a multiprocessor's latencies, on integrated adapters too; and
     /// 64 x 128 outputs to a workgroup make some hundred workgroups of a 128 x 128 image with 96
     /// channels, enough for any adapter. For each channel of a 3x3 kernel a thread then reads its 18
     /// pixels and 18 `vec4`s of weights, which its subgroup shares, for 288 multiply-adds.
-    pub const DEFAULT: Block = Block {
-        channels: 64,
-        columns: 16,
-        rows: 8,
-        pixels: 4,
-        depth: 18,
-    };
+    pub const DEFAULT: Block = Block::new(64, 16, 8, 4, 18);
 
     /// Whether the blocks of this window fit into workgroup memory; strides leave gaps in them.
     pub fn takes(self, window: Window) -> bool {
-        window.stride == 1 && self.channels_fitting(window) > 0
+        self.has_room(
+            window,
+            1,
+            window.size as u32 * window.size as u32 * CHANNELS,
+        )
     }
 
-    /// Input channels for which two stages have room.
-    fn channels_fitting(self, window: Window) -> u32 {
+    /// The same for input fields of `size` channels, `share` weights of each to a thread.
+    pub(in crate::kernels) fn has_room(self, window: Window, size: u32, share: u32) -> bool {
+        window.stride == 1 && self.fields_fitting(window, size, share) > 0
+    }
+
+    /// Input fields for which two stages have room.
+    fn fields_fitting(self, window: Window, size: u32, share: u32) -> u32 {
         let patch = self.patch(window, 0, true);
-        MEMORY / (2 * 4 * (patch.bound() + patch.taps() * self.channels))
+        MEMORY / (2 * 4 * (size * patch.bound() + share * self.channels / CHANNELS))
     }
 
     fn patch(self, window: Window, origin: i32, quads: bool) -> Patch {
@@ -73,7 +88,7 @@ impl Block {
     }
 
     /// The same for a convolution with `outputs` channels.
-    pub(super) fn fitted(self, outputs: usize) -> Self {
+    pub(in crate::kernels) fn fitted(self, outputs: usize) -> Self {
         let outputs = outputs as u32;
         let blocks = outputs.div_ceil(self.channels);
         let mut block = Block {
@@ -88,6 +103,25 @@ impl Block {
 
     /// With the kernel that [`Kernel::pack`] made for `channels` of this block.
     pub(super) fn launch(self, dense: &Dense, packed: Slot) -> Launch {
+        let taps = (dense.window.size * dense.window.size) as u32;
+        let turn = BlockTurn {
+            size: 1,
+            share: taps * CHANNELS,
+            stride: CHANNELS,
+            accumulate: self.taps(dense.window, CHANNELS.min(dense.output.c() as u32)),
+            collect: String::new(),
+        };
+        self.launch_turns(dense, packed, turn)
+    }
+
+    /// A convolution that makes `turn` for each input field, with packed weights `block, input
+    /// field, ...`.
+    pub(in crate::kernels) fn launch_turns(
+        self,
+        dense: &Dense,
+        packed: Slot,
+        turn: BlockTurn,
+    ) -> Launch {
         debug_assert!(THREADS.contains(&self.threads()));
         let (x, output) = (dense.x, dense.output);
         let tiles = [
@@ -99,16 +133,15 @@ impl Block {
         let quads = Chain::quads(output);
         let quad_rows = x.w().is_multiple_of(4);
         let patch = self.patch(dense.window, dense.origin.column, quad_rows);
-        let taps = patch.taps();
-        let depth = (self.depth / taps)
-            .clamp(1, self.channels_fitting(dense.window))
-            .min(x.c() as u32);
+        let fields = (self.depth / patch.taps() / turn.size)
+            .clamp(1, self.fields_fitting(dense.window, turn.size, turn.share))
+            .min(x.c() as u32 / turn.size);
         let unrolled = Unrolled {
             block: self,
-            channels: CHANNELS.min(output.c() as u32),
+            weights: fields * turn.share * (self.channels / CHANNELS) / 4,
             stage: Stage {
                 patch,
-                channels: depth,
+                channels: fields * turn.size,
                 threads: self.threads(),
             },
         };
@@ -119,8 +152,13 @@ impl Block {
             .constant("PIXELS", self.pixels)
             .constant("STRIPS", self.columns / self.pixels * self.rows)
             .constant("THREADS", self.threads())
-            .constant("DEPTH", depth)
-            .constant("TAPS", taps)
+            .constant("FIELDS", fields)
+            .constant("SIZE_OF_FIELD", turn.size)
+            .constant(
+                "QUADS_OF_FIELD",
+                turn.share * (self.channels / CHANNELS) / 4,
+            )
+            .constant("STRIDE_OF_THREAD", turn.stride / 4)
             .constant("PITCH", patch.pitch())
             .constant("PATCH", patch.size())
             .constant("SHIFT", patch.shift())
@@ -129,9 +167,10 @@ impl Block {
             .flag_if("KERNELS", dense.kernels)
             .snippet("declare", unrolled.declare())
             .snippet("fetch", unrolled.fetch())
-            .snippet("accumulate", unrolled.accumulate())
+            .snippet("pixels", self.windows(dense.window, turn.size))
+            .snippet("accumulate", turn.accumulate)
             .snippet("store", unrolled.store())
-            .snippet("collect", unrolled.collect());
+            .snippet("collect", turn.collect + &self.collect());
         let bindings = vec![
             ("x", dense.source.clone()),
             ("packed", packed),
@@ -149,6 +188,100 @@ impl Block {
         launch.trust = CLAMPED;
         launch
     }
+
+    fn quads(self) -> u32 {
+        self.pixels / 4
+    }
+
+    /// The windows of a thread's pixels in the patches of an input field, from its own `pixel` on:
+    /// `tC_R_J_Q` is what tap (`R`, `J`) reads of channel `C` for pixels `4 Q` and on.
+    fn windows(self, window: Window, channels: u32) -> String {
+        let size = window.size as u32;
+        let mut text = String::new();
+        for c in 0..channels {
+            for k in 0..size {
+                for j in 0..self.pixels + size - 1 {
+                    let _ = writeln!(
+                        text,
+                        "let x{c}_{k}_{j} = pixels[pixel + {c}u * PATCH + {k}u * PITCH + {j}u];"
+                    );
+                }
+                for j in 0..size {
+                    for q in 0..self.quads() {
+                        let columns = (0..4).map(|p| format!("x{c}_{k}_{}", 4 * q + p + j));
+                        let columns: Vec<String> = columns.collect();
+                        let _ =
+                            writeln!(text, "let t{c}_{k}_{j}_{q} = vec4({});", columns.join(", "));
+                    }
+                }
+            }
+        }
+        text
+    }
+
+    /// The products of an ordinary kernel's taps for the first `outputs` channels of a thread.
+    fn taps(self, window: Window, outputs: u32) -> String {
+        let size = window.size as u32;
+        let channel_quads = self.channels / 4;
+        let mut text = String::new();
+        for tap in 0..size * size {
+            for v in 0..CHANNELS / 4 {
+                let place = tap * channel_quads + v;
+                let _ = writeln!(text, "let v{tap}_{v} = weights[weight + {place}u];");
+            }
+            for c in 0..outputs {
+                let weight = format!("v{tap}_{}.{}", c / 4, COMPONENTS[(c % 4) as usize]);
+                for q in 0..self.quads() {
+                    let _ = writeln!(
+                        text,
+                        "a{c}_{q} = fma(vec4({weight}), t0_{}_{}_{q}, a{c}_{q});",
+                        tap / size,
+                        tap % size
+                    );
+                }
+            }
+        }
+        text
+    }
+
+    /// The accumulators.
+    fn declare(self) -> String {
+        let mut text = String::new();
+        for c in 0..CHANNELS {
+            for q in 0..self.quads() {
+                let _ = write!(text, "var a{c}_{q} = vec4<f32>(); ");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The accumulators as one array, channels first.
+    fn collect(self) -> String {
+        let names: Vec<String> = (0..CHANNELS)
+            .flat_map(|c| (0..self.quads()).map(move |q| format!("a{c}_{q}")))
+            .collect();
+        let count = names.len();
+        format!(
+            "var values = array<vec4<f32>, {count}>({});\n",
+            names.join(", ")
+        )
+    }
+}
+
+/// What a thread does with an input field.
+pub(in crate::kernels) struct BlockTurn {
+    /// Channels of the field.
+    pub size: u32,
+    /// Weights that a thread uses, a multiple of 4.
+    pub share: u32,
+    /// Weights between the first ones of neighbouring threads, a multiple of 4.
+    pub stride: u32,
+    /// Adds the products to `aC_Q`, component `C` of 8 of the thread's output at pixels `4 Q` and on,
+    /// from `tC_R_J_Q` ([`Block::windows`]) and `weights`, the thread's own from number `weight` on.
+    pub accumulate: String,
+    /// Makes channels of the components, in place.
+    pub collect: String,
 }
 
 impl Method for Block {
@@ -177,34 +310,19 @@ impl std::fmt::Display for Block {
     }
 }
 
-/// Generates the unrolled lines of one variant.
+/// Generates the unrolled lines that bring a stage to workgroup memory.
 struct Unrolled {
     block: Block,
-    /// Output channels of a thread, fewer where the convolution has fewer.
-    channels: u32,
+    /// `vec4`s of weights in a stage.
+    weights: u32,
     stage: Stage,
 }
 
 impl Unrolled {
-    /// `vec4`s of weights in a stage.
-    fn weights(&self) -> u32 {
-        self.stage.channels * self.stage.patch.taps() * self.block.channels / 4
-    }
-
-    fn quads(&self) -> u32 {
-        self.block.pixels / 4
-    }
-
     /// Accumulators, what is on its way to workgroup memory, and the places that it comes from.
     fn declare(&self) -> String {
-        let mut text = String::new();
-        for c in 0..self.channels {
-            for q in 0..self.quads() {
-                let _ = write!(text, "var a{c}_{q} = vec4<f32>(); ");
-            }
-            text.push('\n');
-        }
-        items(self.weights(), self.stage.threads, |g, _, _| {
+        let mut text = self.block.declare();
+        items(self.weights, self.stage.threads, |g, _, _| {
             let _ = writeln!(text, "var w{g} = vec4<f32>();");
         });
         self.stage.declare(&mut text);
@@ -212,74 +330,28 @@ impl Unrolled {
         text
     }
 
-    /// Loads the stage that begins with input channel `c`.
+    /// Loads the stage that begins with input channel `c`, of field `field`.
     fn fetch(&self) -> String {
         let mut text = String::new();
-        items(self.weights(), self.stage.threads, |g, item, _| {
+        items(self.weights, self.stage.threads, |g, item, _| {
             let _ = writeln!(
                 text,
-                "w{g} = packed[min(kernel + c * quads + {item}, last_weight)];"
+                "w{g} = packed[min(kernel + field * QUADS_OF_FIELD + {item}, last_weight)];"
             );
         });
         self.stage.fetch(&mut text);
         text
     }
 
-    /// Puts it into the half of workgroup memory that begins with patch `part`.
+    /// Puts it into the half of workgroup memory that begins with patch `part`, and its weights.
     fn store(&self) -> String {
         let mut text = String::new();
-        items(self.weights(), self.stage.threads, |g, item, partial| {
-            let line = format!("weights[part * quads + {item}] = w{g};\n");
-            text.push_str(&guarded(&item, self.weights(), partial, line));
+        items(self.weights, self.stage.threads, |g, item, partial| {
+            let line = format!("weights[half * FIELDS * QUADS_OF_FIELD + {item}] = w{g};\n");
+            text.push_str(&guarded(&item, self.weights, partial, line));
         });
         self.stage.store(&mut text);
         text
-    }
-
-    /// One input channel of a stage, from its own `pixel` and `weight` on.
-    fn accumulate(&self) -> String {
-        let (window, pixels) = (self.stage.patch.window.size as u32, self.block.pixels);
-        let channel_quads = self.block.channels / 4;
-        let mut text = String::new();
-        for k in 0..window {
-            for j in 0..pixels + window - 1 {
-                let _ = writeln!(text, "let x{k}_{j} = pixels[pixel + {k}u * PITCH + {j}u];");
-            }
-            for dx in 0..window {
-                let tap = k * window + dx;
-                for q in 0..self.quads() {
-                    let columns = (0..4).map(|p| format!("x{k}_{}", 4 * q + p + dx));
-                    let columns: Vec<String> = columns.collect();
-                    let _ = writeln!(text, "let t{tap}_{q} = vec4({});", columns.join(", "));
-                }
-                for v in 0..CHANNELS / 4 {
-                    let place = tap * channel_quads + v;
-                    let _ = writeln!(text, "let v{tap}_{v} = weights[weight + {place}u];");
-                }
-                for c in 0..self.channels {
-                    let weight = format!("v{tap}_{}.{}", c / 4, COMPONENTS[(c % 4) as usize]);
-                    for q in 0..self.quads() {
-                        let _ = writeln!(
-                            text,
-                            "a{c}_{q} = fma(vec4({weight}), t{tap}_{q}, a{c}_{q});"
-                        );
-                    }
-                }
-            }
-        }
-        text
-    }
-
-    /// The accumulators as one array, channels first.
-    fn collect(&self) -> String {
-        let names: Vec<String> = (0..self.channels)
-            .flat_map(|c| (0..self.quads()).map(move |q| format!("a{c}_{q}")))
-            .collect();
-        let count = names.len();
-        format!(
-            "var values = array<vec4<f32>, {count}>({});\n",
-            names.join(", ")
-        )
     }
 }
 

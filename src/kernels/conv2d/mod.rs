@@ -27,14 +27,17 @@ use crate::shader::{Variant, params};
 use crate::shape::{Padding, Shape, Window};
 pub use algorithm::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
 pub use block::Block;
+pub(in crate::kernels) use block::BlockTurn;
 use dense::Kernel;
 pub(in crate::kernels) use dense::{Dense, Origin};
 pub(in crate::kernels) use reader::{Reader, Weights};
 pub(in crate::kernels) use tile::Body;
 pub use tile::Tile;
 pub(in crate::kernels) use walk::Walk;
+pub(in crate::kernels) use weight_block::Pair;
+pub use weight_block::WeightBlock;
 pub use weight_tile::WeightTile;
-pub(in crate::kernels) use weight_tile::{PARTS, THREADS};
+pub(in crate::kernels) use weight_tile::{PARTS, Pass, THREADS};
 pub use winograd::{Product, Winograd};
 
 params! {

@@ -1,7 +1,7 @@
 //! Register-tiled weight gradients: the image is shared out among workgroups, whose partial sums are
 //! added in a second pass, so no atomics are needed.
 
-use super::weight_block::Blocks;
+use super::weight_block::{Pair, WeightBlock, taps};
 use super::weight_columns::Columns;
 use super::weight_lanes::Lanes;
 use super::{CLAMPED, ConvParams};
@@ -36,14 +36,8 @@ pub enum WeightTile {
         /// Image and gradient are read through textures, if they fit into one.
         texture: bool,
     },
-    /// Blocks through workgroup memory, for hardware adapters: a workgroup holds the gradients of up
-    /// to `outputs` x `inputs` channels and goes through segments of image rows.
-    Block {
-        /// Output channels of a workgroup at most, a multiple of 8.
-        outputs: u32,
-        /// Input channels of a workgroup at most; `outputs` times `inputs` is at most 1024.
-        inputs: u32,
-    },
+    /// Blocks through workgroup memory, for hardware adapters.
+    Block(WeightBlock),
 }
 
 /// Threads of a workgroup.
@@ -56,7 +50,7 @@ impl WeightTile {
     pub fn default_for(capabilities: Capabilities) -> Self {
         let texture = capabilities.software;
         if !capabilities.software {
-            return Self::BLOCK;
+            return WeightTile::Block(WeightBlock::DEFAULT);
         }
         match capabilities
             .subgroup
@@ -76,17 +70,9 @@ impl WeightTile {
     pub(super) fn texture(self) -> bool {
         match self {
             WeightTile::Columns { texture, .. } | WeightTile::Lanes { texture, .. } => texture,
-            WeightTile::Block { .. } => false,
+            WeightTile::Block(_) => false,
         }
     }
-
-    /// For hardware adapters, by reckoning, not by measurement: a workgroup of 128 threads with 72
-    /// accumulators each fits several times into the registers of a multiprocessor, and for every
-    /// four pixels a thread reads 26 times from workgroup memory for 288 multiply-adds.
-    pub const BLOCK: WeightTile = WeightTile::Block {
-        outputs: 64,
-        inputs: 16,
-    };
 
     const fn columns(texture: bool) -> Self {
         WeightTile::Columns {
@@ -124,7 +110,15 @@ impl WeightTile {
                 texture: texture && fits,
             }
             .pass(x, dy, window),
-            WeightTile::Block { outputs, inputs } => Blocks { outputs, inputs }.pass(x, dy, window),
+            WeightTile::Block(block) => {
+                let size = window.size as u32;
+                let pair = Pair {
+                    sizes: [1, 1],
+                    weights: size * size,
+                    products: &|p, outputs, text| taps(size, p, outputs, text),
+                };
+                block.pass(x, dy, window, &pair)
+            }
         }
     }
 
@@ -136,33 +130,14 @@ impl WeightTile {
         flops: u64,
         bytes: u64,
     ) -> Lowered {
-        let pass = self.pass(x, dy, window);
         let kernel = Shape::new(dy.c(), x.c(), window.size, window.size);
-        let partial = Slot::Scratch(0);
-        let [image, gradient] = [0, 1].map(|k| match pass.texture {
-            true => Slot::Input(k).through_texture(),
-            false => Slot::Input(k),
-        });
-        let bindings = vec![("x", image), ("dy", gradient), ("partial", partial.clone())];
-        let params = ConvParams::new(x, dy, -(window.radius() as i32));
-        let mut launch = Launch::new(pass.path, &params, bindings, pass.groups as u64)
-            .variant(pass.variant)
-            .work(flops, bytes);
-        launch.trust = CLAMPED;
-        let count = kernel.elements();
-        let parts = Shape::new(1, 1, pass.parts, count);
-        let sum = reduce::reduce_from(Reduction::Sum, parts, Shape::vector(count), partial);
-        let mut launches = vec![launch];
-        launches.extend(sum.launches);
-        Lowered {
-            launches,
-            scratch: vec![parts.bytes()],
-        }
+        let pass = self.pass(x, dy, window);
+        pass.lower(x, dy, window, kernel.elements(), (flops, bytes))
     }
 }
 
 /// The first pass: partial sums of the whole kernel, one after another.
-pub(super) struct Pass {
+pub(in crate::kernels) struct Pass {
     pub path: &'static str,
     /// Every place that it reads is clamped into range.
     pub variant: Variant,
@@ -172,6 +147,38 @@ pub(super) struct Pass {
     pub parts: usize,
     /// Image and gradient are read through textures.
     pub texture: bool,
+}
+
+impl Pass {
+    /// Both passes of a gradient of `count` numbers, with the operations and bytes of the first.
+    pub(in crate::kernels) fn lower(
+        self,
+        x: Shape,
+        dy: Shape,
+        window: Window,
+        count: usize,
+        (flops, bytes): (u64, u64),
+    ) -> Lowered {
+        let partial = Slot::Scratch(0);
+        let [image, gradient] = [0, 1].map(|k| match self.texture {
+            true => Slot::Input(k).through_texture(),
+            false => Slot::Input(k),
+        });
+        let bindings = vec![("x", image), ("dy", gradient), ("partial", partial.clone())];
+        let params = ConvParams::new(x, dy, -(window.radius() as i32));
+        let mut first = Launch::new(self.path, &params, bindings, self.groups as u64)
+            .variant(self.variant)
+            .work(flops, bytes);
+        first.trust = CLAMPED;
+        let parts = Shape::new(1, 1, self.parts, count);
+        let sum = reduce::reduce_from(Reduction::Sum, parts, Shape::vector(count), partial);
+        let mut launches = vec![first];
+        launches.extend(sum.launches);
+        Lowered {
+            launches,
+            scratch: vec![parts.bytes()],
+        }
+    }
 }
 
 impl std::fmt::Display for WeightTile {
@@ -194,9 +201,7 @@ impl std::fmt::Display for WeightTile {
                 write!(f, "lanes {lanes}x{inputs}x{rows}")?;
                 texture
             }
-            WeightTile::Block { outputs, inputs } => {
-                return write!(f, "block {outputs}x{inputs}");
-            }
+            WeightTile::Block(block) => return block.fmt(f),
         };
         f.write_str(if *texture { " texture" } else { "" })
     }

@@ -1,9 +1,13 @@
 //! The algorithms of a symmetric convolution's three maps, and the problems they are chosen for.
 
-use super::{SymmetricLanes, SymmetricTile, expanded, forward, input_gradient, weight_gradient};
-use crate::group::SymmetricConv;
+use super::{
+    SymmetricLanes, SymmetricTile, block, expanded, forward, input_gradient, sizes, weight_gradient,
+};
+use crate::group::{SymmetricConv, SymmetricTable};
 use crate::kernels::chain::Chain;
-use crate::kernels::conv2d::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
+use crate::kernels::conv2d::{
+    Block, Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm, WeightBlock,
+};
 use crate::kernels::{Capabilities, Family, Forced, Lowered};
 use crate::shape::Shape;
 use std::fmt;
@@ -87,6 +91,8 @@ impl fmt::Display for SymmetricImageProblem {
 pub enum SymmetricAlgorithm {
     /// In the Fourier domain of the group.
     Fourier(SymmetricTile),
+    /// The same in blocks through workgroup memory. Fields for which they have no room go by tiles.
+    Block(Block),
     /// As an ordinary convolution with the expanded kernel.
     Expanded(ImageAlgorithm),
 }
@@ -97,6 +103,9 @@ pub enum SymmetricWeightAlgorithm {
     /// In the Fourier domain of the group. Images whose rows are no multiple of 4 go by way of the
     /// expanded kernel, loop for loop.
     Fourier(SymmetricLanes),
+    /// The same in blocks through workgroup memory. Fields for which they have no room go by way of
+    /// the expanded kernel, loop for loop.
+    Block(WeightBlock),
     /// The gradient of the expanded kernel, projected onto the coefficients.
     Expanded(WeightAlgorithm),
 }
@@ -105,8 +114,18 @@ impl SymmetricWeightAlgorithm {
     /// How the gradient of the expanded kernel is computed.
     pub(super) fn dense(self) -> WeightAlgorithm {
         match self {
-            SymmetricWeightAlgorithm::Fourier(_) => WeightAlgorithm::Readable,
             SymmetricWeightAlgorithm::Expanded(dense) => dense,
+            _ => WeightAlgorithm::Readable,
+        }
+    }
+
+    /// Whether blocks have room for the layer's fields.
+    pub(super) fn takes(self, conv: &SymmetricConv) -> bool {
+        match self {
+            SymmetricWeightAlgorithm::Block(block) => {
+                block.takes(conv.window(), sizes(conv).map(|s| s as u32))
+            }
+            _ => false,
         }
     }
 }
@@ -115,6 +134,7 @@ impl fmt::Display for SymmetricAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SymmetricAlgorithm::Fourier(tile) => tile.fmt(f),
+            SymmetricAlgorithm::Block(block) => write!(f, "fourier {block}"),
             SymmetricAlgorithm::Expanded(dense) => write!(f, "expanded {dense}"),
         }
     }
@@ -124,10 +144,33 @@ impl fmt::Display for SymmetricWeightAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SymmetricWeightAlgorithm::Fourier(lanes) => lanes.fmt(f),
+            SymmetricWeightAlgorithm::Block(block) => write!(f, "fourier {block}"),
             SymmetricWeightAlgorithm::Expanded(dense) => write!(f, "expanded {dense}"),
         }
     }
 }
+
+impl SymmetricImageProblem {
+    /// Whether blocks of this shape have room for its fields.
+    fn takes(&self, block: Block) -> bool {
+        let SymmetricProblem { conv, x, outputs } = &self.convolution;
+        let (conv, channels) = match self.transposed {
+            true => (&Arc::new(conv.transposed()), x.c()),
+            false => (conv, outputs * sizes(conv)[0]),
+        };
+        let table = SymmetricTable::new(conv);
+        block::takes(block.fitted(channels), &table, conv.window(), sizes(conv))
+    }
+}
+
+/// Blocks that are tried on hardware, the first one in place of measurements.
+const BLOCKS: [Block; 5] = [
+    Block::new(64, 16, 8, 4, 36),
+    Block::new(32, 16, 8, 4, 36),
+    Block::new(64, 16, 4, 4, 36),
+    Block::new(96, 16, 4, 4, 36),
+    Block::new(32, 16, 8, 8, 36),
+];
 
 /// Channels and accumulators of the tiles that are tried.
 const TILES: [(u32, u32); 6] = [(24, 48), (32, 64), (16, 32), (16, 64), (8, 32), (8, 16)];
@@ -137,12 +180,17 @@ impl Family for SymmetricAlgorithm {
 
     const NAME: &'static str = "symmetric conv";
 
-    fn default_for(capabilities: Capabilities, _: &SymmetricImageProblem) -> Self {
-        SymmetricAlgorithm::Fourier(SymmetricTile::default_for(capabilities))
+    fn default_for(capabilities: Capabilities, problem: &SymmetricImageProblem) -> Self {
+        match !capabilities.software && problem.takes(BLOCKS[0]) {
+            true => SymmetricAlgorithm::Block(BLOCKS[0]),
+            false => SymmetricAlgorithm::Fourier(SymmetricTile::default_for(capabilities)),
+        }
     }
 
     fn alternatives(capabilities: Capabilities, problem: &SymmetricImageProblem) -> Vec<Self> {
         let default = SymmetricTile::default_for(capabilities);
+        // Registers bound the tiles of hardware adapters, and larger ones take seconds to compile.
+        let fits = |tile: &SymmetricTile| capabilities.software || tile.accumulators <= 32;
         let tiles = TILES.map(|(channels, accumulators)| SymmetricTile {
             channels,
             accumulators,
@@ -152,13 +200,17 @@ impl Family for SymmetricAlgorithm {
             uniform: !default.uniform,
             ..tile
         });
-        let tiles = tiles.into_iter().chain(others.into_iter().take(3));
+        let others = others.into_iter().filter(fits).take(3);
+        let tiles = tiles.into_iter().filter(fits).chain(others);
         let dense = ImageProblem {
             transposed: problem.transposed,
             convolution: problem.convolution.dense(),
         };
         let dense = ImageAlgorithm::default_for(capabilities, &dense);
-        (tiles.map(SymmetricAlgorithm::Fourier))
+        let blocks = (BLOCKS.into_iter())
+            .filter(|&block| !capabilities.software && problem.takes(block))
+            .map(SymmetricAlgorithm::Block);
+        (blocks.chain(tiles.map(SymmetricAlgorithm::Fourier)))
             .chain([SymmetricAlgorithm::Expanded(dense)])
             .collect()
     }
@@ -198,6 +250,23 @@ impl Family for SymmetricAlgorithm {
     }
 }
 
+const fn weight_block(outputs: u32, inputs: u32, columns: u32) -> WeightBlock {
+    WeightBlock {
+        outputs,
+        inputs,
+        columns,
+    }
+}
+
+/// Blocks that are tried on hardware, the first one in place of measurements.
+const WEIGHT_BLOCKS: [WeightBlock; 5] = [
+    weight_block(96, 24, 8),
+    weight_block(48, 32, 8),
+    weight_block(96, 16, 8),
+    weight_block(48, 16, 16),
+    weight_block(32, 32, 8),
+];
+
 /// Accumulators and rows of the lanes that are tried.
 const LANES: [(u32, u32); 4] = [(144, 4), (144, 2), (216, 4), (72, 4)];
 
@@ -207,8 +276,10 @@ impl Family for SymmetricWeightAlgorithm {
     const NAME: &'static str = "symmetric conv weight gradient";
 
     fn default_for(capabilities: Capabilities, problem: &SymmetricProblem) -> Self {
+        let block = SymmetricWeightAlgorithm::Block(WEIGHT_BLOCKS[0]);
         match SymmetricLanes::default_for(capabilities) {
-            Some(lanes) if problem.x.w().is_multiple_of(4) => {
+            _ if !capabilities.software && block.takes(&problem.conv) => block,
+            Some(lanes) if capabilities.software && problem.x.w().is_multiple_of(4) => {
                 SymmetricWeightAlgorithm::Fourier(lanes)
             }
             _ => {
@@ -219,9 +290,15 @@ impl Family for SymmetricWeightAlgorithm {
     }
 
     fn alternatives(capabilities: Capabilities, problem: &SymmetricProblem) -> Vec<Self> {
-        let mut all = Vec::new();
-        if let SymmetricWeightAlgorithm::Fourier(default) = Self::default_for(capabilities, problem)
-        {
+        let mut all: Vec<Self> = (WEIGHT_BLOCKS
+            .map(SymmetricWeightAlgorithm::Block)
+            .into_iter())
+        .filter(|block| !capabilities.software && block.takes(&problem.conv))
+        .collect();
+        // Lanes hold more than the registers of hardware adapters.
+        let lanes = SymmetricLanes::default_for(capabilities);
+        let lanes = lanes.filter(|_| capabilities.software && problem.x.w().is_multiple_of(4));
+        if let Some(default) = lanes {
             all.extend(LANES.map(|(accumulators, rows)| {
                 SymmetricWeightAlgorithm::Fourier(SymmetricLanes {
                     accumulators,

@@ -24,12 +24,14 @@ pub(super) enum Layout {
     /// The same with the fields exchanged.
     Exchanged,
     /// Blocks of `fields` output fields: block, input field, field of the block, number; each block
-    /// and input field takes `turn` numbers.
+    /// and input field takes `turn` numbers, and a field of it `stride`.
     Packed {
         /// Fields of a block.
         fields: u32,
         /// Numbers that a block takes for an input field.
         turn: u32,
+        /// Numbers that a field of the block takes of them.
+        stride: u32,
     },
     /// An ordinary kernel `O I k k` with these channels of a field: the number is output channel,
     /// input channel, tap.
@@ -50,8 +52,12 @@ impl Layout {
         match self {
             Layout::Pairs => format!("(o * params.inputs + i) * {count}u + {k}u"),
             Layout::Exchanged => format!("(i * params.valid + o) * {count}u + {k}u"),
-            Layout::Packed { fields, turn } => format!(
-                "(o / {fields}u * params.inputs + i) * {turn}u + o % {fields}u * {count}u + {k}u"
+            Layout::Packed {
+                fields,
+                turn,
+                stride,
+            } => format!(
+                "(o / {fields}u * params.inputs + i) * {turn}u + o % {fields}u * {stride}u + {k}u"
             ),
             Layout::Kernel {
                 outputs,

@@ -4,8 +4,7 @@
 use super::tile::nodes;
 use crate::group::SymmetricTable;
 use crate::kernels::Capabilities;
-use crate::kernels::conv2d::{PARTS, THREADS, Walk, window_variant};
-use crate::shader::Variant;
+use crate::kernels::conv2d::{PARTS, Pass, THREADS, Walk, window_variant};
 use crate::shape::{Shape, Window};
 use std::fmt::Write;
 
@@ -33,13 +32,6 @@ impl std::fmt::Display for SymmetricLanes {
         write!(f, "fourier lanes {lanes}x{accumulators}x{rows}")?;
         f.write_str(if self.texture { " texture" } else { "" })
     }
-}
-
-/// One first pass: what it runs, and how many partial sums it leaves.
-pub(super) struct Pass {
-    pub variant: Variant,
-    pub groups: usize,
-    pub parts: usize,
 }
 
 impl SymmetricLanes {
@@ -98,10 +90,14 @@ impl SymmetricLanes {
             .snippet("slide", unrolled.slide())
             .snippet("add", unrolled.add())
             .snippet("collect", unrolled.collect());
+        // Tasks and fields beyond the last one are clamped for reading and not written; rows beyond
+        // the last one are clamped and contribute zero.
         Pass {
+            path: "conv/symmetric_weight_gradient.wgsl",
             variant,
             groups: (tiles * splits).div_ceil(THREADS / self.lanes as usize),
             parts: splits,
+            texture: self.texture,
         }
     }
 }

@@ -2,14 +2,14 @@
 //! group ([`SymmetricTable`]), or by way of the expanded kernel.
 
 mod algorithm;
+mod block;
 mod change;
 mod lanes;
 mod tile;
 
 use super::chain::Chain;
-use super::conv2d::{self, CLAMPED, ConvParams, Dense, Origin};
-use super::reduce::{Reduction, reduce_from};
-use super::{Launch, Lowered, Slot};
+use super::conv2d::{self, Block, Dense, Origin, Tile};
+use super::{Lowered, Slot};
 use crate::gpu::Texture;
 use crate::group::{SymmetricConv, SymmetricTable};
 use crate::shape::Shape;
@@ -41,20 +41,22 @@ pub fn forward(
     chain: &Chain,
     algorithm: SymmetricAlgorithm,
 ) -> Lowered {
-    let tile = match algorithm {
-        SymmetricAlgorithm::Fourier(tile) => tile,
-        SymmetricAlgorithm::Expanded(dense) => {
-            let kernel = expanded(conv, w);
-            let lowered = conv2d::forward(x, kernel, conv.window(), chain, dense);
-            return with_expanded_kernel(conv, w, lowered);
-        }
-    };
+    if let SymmetricAlgorithm::Expanded(dense) = algorithm {
+        let kernel = expanded(conv, w);
+        let lowered = conv2d::forward(x, kernel, conv.window(), chain, dense);
+        return with_expanded_kernel(conv, w, lowered);
+    }
     let table = SymmetricTable::new(conv);
-    let [size, channels] = sizes(conv);
-    let (fields, tile) = tile.fitted(w.c(), size);
     let mut lowered = Lowered::default();
-    let (packed, packed_bytes) = pack(&table, w, Layout::Pairs, fields, &mut lowered);
-    let output = conv.window().output(x, w.c() * size);
+    let method = Method::new(algorithm, &table, conv, w.c());
+    let packed = pack(
+        &table,
+        w,
+        Layout::Pairs,
+        method.layout(&table),
+        &mut lowered,
+    );
+    let output = conv.window().output(x, w.c() * sizes(conv)[0]);
     let origin = -(conv.window().radius() as i32);
     let origin = Origin {
         row: origin,
@@ -70,9 +72,13 @@ pub fn forward(
         result: Slot::Output,
         kernels: false,
     };
-    let body = |reader: &_| tile::body(&table, fields, tile, channels, reader);
-    let work = (flops(&table, w, output), dense.bytes() + packed_bytes);
-    tile.lower_body(&dense, (packed, packed_bytes), body, work, &mut lowered);
+    method.lower(
+        &dense,
+        &table,
+        packed,
+        flops(&table, w, output),
+        &mut lowered,
+    );
     lowered
 }
 
@@ -86,21 +92,18 @@ pub fn input_gradient(
     chain: &Chain,
     algorithm: SymmetricAlgorithm,
 ) -> Lowered {
-    let tile = match algorithm {
-        SymmetricAlgorithm::Fourier(tile) => tile,
-        SymmetricAlgorithm::Expanded(dense) => {
-            let kernel = expanded(conv, w);
-            let lowered = conv2d::input_gradient(dy, kernel, conv.window(), x, chain, dense);
-            return with_expanded_kernel(conv, w, lowered);
-        }
-    };
+    if let SymmetricAlgorithm::Expanded(dense) = algorithm {
+        let kernel = expanded(conv, w);
+        let lowered = conv2d::input_gradient(dy, kernel, conv.window(), x, chain, dense);
+        return with_expanded_kernel(conv, w, lowered);
+    }
     let turned = conv.transposed();
     let table = SymmetricTable::new(&turned);
-    let [size, channels] = sizes(&turned);
     let exchanged = Shape::new(1, w.h(), w.c(), w.w());
-    let (fields, tile) = tile.fitted(exchanged.c(), size);
     let mut lowered = Lowered::default();
-    let (packed, packed_bytes) = pack(&table, exchanged, Layout::Exchanged, fields, &mut lowered);
+    let method = Method::new(algorithm, &table, &turned, exchanged.c());
+    let layout = method.layout(&table);
+    let packed = pack(&table, exchanged, Layout::Exchanged, layout, &mut lowered);
     let flops = flops(&table, exchanged, dy);
     conv2d::transposed(
         dy,
@@ -108,13 +111,85 @@ pub fn input_gradient(
         conv.window(),
         chain,
         &mut lowered,
-        |dense, lowered| {
-            let body = |reader: &_| tile::body(&table, fields, tile, channels, reader);
-            let work = (flops, dense.bytes() + packed_bytes);
-            tile.lower_body(dense, (packed.clone(), packed_bytes), body, work, lowered);
-        },
+        |dense, lowered| method.lower(dense, &table, packed.clone(), flops, lowered),
     );
     lowered
+}
+
+/// A way through the Fourier domain, for the fields of one layer.
+enum Method {
+    /// Register tiles of so many output fields to a thread.
+    Tile(u32, Tile, [usize; 2]),
+    /// Blocks, for fields of so many (output, input) channels.
+    Block(Block, [usize; 2]),
+}
+
+impl Method {
+    /// For `outputs` output fields.
+    fn new(
+        algorithm: SymmetricAlgorithm,
+        table: &SymmetricTable,
+        conv: &SymmetricConv,
+        outputs: usize,
+    ) -> Self {
+        let sizes = sizes(conv);
+        let tile = match algorithm {
+            SymmetricAlgorithm::Block(block) => {
+                let block = block.fitted(outputs * sizes[0]);
+                if block::takes(block, table, conv.window(), sizes) {
+                    return Method::Block(block, sizes);
+                }
+                SymmetricTile::PLAIN
+            }
+            SymmetricAlgorithm::Fourier(tile) => tile,
+            SymmetricAlgorithm::Expanded(_) => unreachable!("it has no Fourier domain"),
+        };
+        let (fields, tile) = tile.fitted(outputs, sizes[0]);
+        Method::Tile(fields, tile, sizes)
+    }
+
+    /// How it reads the packed weights.
+    fn layout(&self, table: &SymmetricTable) -> Layout {
+        match *self {
+            Method::Tile(fields, ..) => Layout::Packed {
+                fields,
+                turn: tile::turn(table, fields),
+                stride: table.weights as u32,
+            },
+            Method::Block(block, [size, _]) => {
+                let fields = block.channels / size as u32;
+                let stride = block::stride(table, block::CHANNELS / size as u32);
+                Layout::Packed {
+                    fields,
+                    turn: fields * stride,
+                    stride,
+                }
+            }
+        }
+    }
+
+    /// Appends the convolution with weights packed so, and their bytes.
+    fn lower(
+        &self,
+        dense: &Dense,
+        table: &SymmetricTable,
+        (packed, packed_bytes): (Slot, u64),
+        flops: u64,
+        lowered: &mut Lowered,
+    ) {
+        let work = (flops, dense.bytes() + packed_bytes);
+        match *self {
+            Method::Tile(fields, tile, [_, channels]) => {
+                let body = |reader: &_| tile::body(table, fields, tile, channels, reader);
+                tile.lower_body(dense, (packed, packed_bytes), body, work, lowered);
+            }
+            Method::Block(block, sizes) => {
+                let turn = block::turn(block, table, sizes);
+                let launch = block.launch_turns(dense, packed, turn);
+                lowered.launches.push(launch.work(work.0, work.1));
+            }
+        }
+    }
 }
 
 /// `symmetric_conv_weight_gradient(x, dy)`, of the shape of `w`.
@@ -125,58 +200,47 @@ pub fn weight_gradient(
     w: Shape,
     algorithm: SymmetricWeightAlgorithm,
 ) -> Lowered {
-    let [output_size, input_size] = sizes(conv);
     let fields = [w.c(), w.c(), w.h()];
-    let lanes = match algorithm {
-        SymmetricWeightAlgorithm::Fourier(lanes) if x.w().is_multiple_of(4) => lanes,
-        other => {
-            let kernel = expanded(conv, w);
-            let dense = conv2d::weight_gradient(x, dy, conv.window(), other.dense());
-            let (mut lowered, dense) = dense.into_scratch(kernel.bytes());
-            let elements = expansion(conv);
-            let change = Change {
-                matrix: &transpose(&elements, conv.basis().len()),
-                sources: elements.len() / conv.basis().len(),
-                from: kernel_layout(conv),
-                to: Layout::Pairs,
-                fields,
-            };
-            lowered.launches.push(change.launch(dense, Slot::Output));
-            return lowered;
-        }
-    };
     let table = SymmetricTable::new(conv);
-    let fits = Texture::holds(x.bytes()) && Texture::holds(dy.bytes());
-    let lanes = SymmetricLanes {
-        texture: lanes.texture && fits,
-        ..lanes
+    let pass = match algorithm {
+        SymmetricWeightAlgorithm::Fourier(lanes) if x.w().is_multiple_of(4) => {
+            let fits = Texture::holds(x.bytes()) && Texture::holds(dy.bytes());
+            let lanes = SymmetricLanes {
+                texture: lanes.texture && fits,
+                ..lanes
+            };
+            Some(lanes.pass(&table, x, dy, conv.window(), sizes(conv)))
+        }
+        SymmetricWeightAlgorithm::Block(block) if algorithm.takes(conv) => {
+            let images = [x, dy];
+            Some(block::weight_pass(
+                block,
+                &table,
+                images,
+                conv.window(),
+                sizes(conv),
+            ))
+        }
+        _ => None,
     };
-    let pass = lanes.pass(&table, x, dy, conv.window(), [output_size, input_size]);
-    let [image, gradient] = [0, 1].map(|k| match lanes.texture {
-        true => Slot::Input(k).through_texture(),
-        false => Slot::Input(k),
-    });
+    let Some(pass) = pass else {
+        let kernel = expanded(conv, w);
+        let dense = conv2d::weight_gradient(x, dy, conv.window(), algorithm.dense());
+        let (mut lowered, dense) = dense.into_scratch(kernel.bytes());
+        let elements = expansion(conv);
+        let change = Change {
+            matrix: &transpose(&elements, conv.basis().len()),
+            sources: elements.len() / conv.basis().len(),
+            from: kernel_layout(conv),
+            to: Layout::Pairs,
+            fields,
+        };
+        lowered.launches.push(change.launch(dense, Slot::Output));
+        return lowered;
+    };
     let count = w.c() * w.h() * table.weights;
-    let parts = Shape::new(1, 1, pass.parts, count);
-    let partial = Slot::Scratch(0);
-    let bindings = vec![("x", image), ("dy", gradient), ("partial", partial.clone())];
-    let mut first = Launch::new(
-        "conv/symmetric_weight_gradient.wgsl",
-        &ConvParams::new(x, dy, -(conv.window().radius() as i32)),
-        bindings,
-        pass.groups as u64,
-    )
-    .variant(pass.variant)
-    .work(flops(&table, w, dy), x.bytes() + dy.bytes() + parts.bytes());
-    // Tasks and fields beyond the last one are clamped for reading and not written; rows beyond
-    // the last one are clamped and contribute zero.
-    first.trust = CLAMPED;
-    let sum = reduce_from(Reduction::Sum, parts, Shape::vector(count), partial);
-    let mut lowered = Lowered {
-        launches: vec![first],
-        scratch: vec![parts.bytes()],
-    };
-    lowered.launches.extend(sum.launches);
+    let bytes = x.bytes() + dy.bytes() + 4 * (pass.parts * count) as u64;
+    let lowered = pass.lower(x, dy, conv.window(), count, (flops(&table, w, dy), bytes));
     let (mut lowered, packed) = lowered.into_scratch(4 * count as u64);
     let change = Change {
         matrix: &transpose(&table.change, conv.basis().len()),
@@ -196,25 +260,35 @@ fn flops(table: &SymmetricTable, w: Shape, output: Shape) -> u64 {
     (2 * table.products() * w.c() * w.h() * pixels) as u64
 }
 
-/// Packs the weight `w` (of the convolution that will read it) for threads of `fields` output
-/// fields; returns where, and the bytes.
+/// Packs the weight `w` (of the convolution that will read it) as `to`, a [`Layout::Packed`]; returns
+/// where, and the bytes.
 fn pack(
     table: &SymmetricTable,
     w: Shape,
     from: Layout,
-    fields: u32,
+    to: Layout,
     lowered: &mut Lowered,
 ) -> (Slot, u64) {
-    let turn = tile::turn(table, fields);
+    let Layout::Packed {
+        fields,
+        turn,
+        stride,
+    } = to
+    else {
+        unreachable!("kernels read packed weights");
+    };
+    // What fills up a stride is zero, because kernels that read beyond the last field read it.
+    let mut matrix = table.change.clone();
+    matrix.resize(stride as usize * w.w(), 0.0);
     let blocks = w.c().div_ceil(fields as usize);
     let bytes = 4 * (blocks * w.h()) as u64 * u64::from(turn);
     lowered.scratch.push(bytes);
     let packed = Slot::Scratch(lowered.scratch.len() - 1);
     let change = Change {
-        matrix: &table.change,
+        matrix: &matrix,
         sources: w.w(),
         from,
-        to: Layout::Packed { fields, turn },
+        to,
         fields: [blocks * fields as usize, w.c(), w.h()],
     };
     (lowered.launches).push(change.launch(Slot::Input(1), packed.clone()));

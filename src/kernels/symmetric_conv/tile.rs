@@ -22,6 +22,15 @@ pub struct SymmetricTile {
 }
 
 impl SymmetricTile {
+    /// What every adapter can do.
+    pub(super) const PLAIN: SymmetricTile = SymmetricTile {
+        channels: 8,
+        accumulators: 16,
+        subgroup: None,
+        texture: false,
+        uniform: false,
+    };
+
     /// A sensible start for an adapter of this kind.
     pub fn default_for(capabilities: Capabilities) -> Self {
         let Tile {
@@ -145,7 +154,7 @@ pub(super) fn nodes(
 }
 
 /// Components to channels, in place.
-fn synthesise(table: &SymmetricTable, fields: u32, rows: u32) -> String {
+pub(super) fn synthesise(table: &SymmetricTable, fields: u32, rows: u32) -> String {
     let mut text = String::new();
     for f in 0..fields as usize {
         for r in 0..rows {
