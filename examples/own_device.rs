@@ -6,7 +6,7 @@
 use equilens::data::phantom;
 use equilens::gpu::Gpu;
 use equilens::operators::{Filter, LinearOperator, RayTransform, fbp};
-use equilens::shape::ParallelBeam;
+use equilens::shape::RayGeometry;
 use equilens::tape::Tape;
 use equilens::tape::plan::{Options, Plan, Store};
 
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gpu = Gpu::from_device(device.clone(), queue.clone());
 
     // FBP of 180 views, compiled once.
-    let beam = ParallelBeam::equispaced([128, 128], 0.36, 180, 182);
+    let beam = RayGeometry::parallel([128, 128], 0.36, 180, 182);
     let operator = RayTransform::new(beam.clone());
     let store = Store::new(&gpu);
     let mut tape = Tape::new();

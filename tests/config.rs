@@ -4,6 +4,7 @@ use equilens::config::parse_toml;
 use equilens::error::Error;
 use equilens::operators::Noise;
 use equilens::problems::{ImageSize, OperatorConfig, Problem, ProblemConfig};
+use equilens::shape::{Beam, Detector, Projector, RayGeometry};
 
 fn parse(text: &str) -> Result<ProblemConfig, Error> {
     parse_toml("scans/p.toml", text)
@@ -98,8 +99,173 @@ fn rectangles_angles_and_offsets_are_understood() {
     // A finer grid has the same field of view and detector.
     let fine = ray.geometry(2).expect("valid");
     assert_eq!((fine.rows, fine.columns, fine.bins), (60, 80, 50));
-    assert_eq!(fine.pixel * 2.0, beam.pixel);
+    assert_eq!(fine.pixel[0] * 2.0, beam.pixel[0]);
     assert_eq!(fine.bin_width, beam.bin_width);
+}
+
+/// The scan of `[operator]` lines.
+fn scan(lines: &str) -> RayGeometry {
+    let config = parse(&operator(lines)).expect("readable");
+    let problem = Problem::new(&config).expect("valid");
+    // What is written out is read back to the same problem.
+    let text = toml::to_string(&problem.config).expect("serializable");
+    assert_eq!(parse(&text).expect("valid"), problem.config);
+    match &problem.config.operator {
+        OperatorConfig::RayTransform(ray) => ray.geometry(1).expect("valid"),
+        other => panic!("{other:?}"),
+    }
+}
+
+const FAN: &str =
+    "image_size = 40\nbeam = { kind = 'fan', source_to_centre = 0.5, centre_to_detector = 0.3";
+
+#[test]
+fn fans_ranges_projectors_and_pixels_are_understood() {
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+    let flat = scan(&format!("{FAN} }}\nviews = 8"));
+    let Beam::Fan(fan) = flat.beam else {
+        panic!("{flat:?}");
+    };
+    assert_eq!(fan.source_to_centre, 0.5);
+    assert_eq!(fan.centre_to_detector, 0.3);
+    assert_eq!(fan.detector, Detector::Flat);
+    // A whole turn, and a detector that just covers the circle around the image.
+    near(flat.angles[1], std::f64::consts::FRAC_PI_4);
+    assert_eq!(flat.bins, 57);
+    near(flat.half_fan().sin(), flat.radius() / 0.5);
+
+    let short = scan(&format!(
+        "{FAN}, detector = 'curved', scan = 'short' }}\nviews = 100"
+    ));
+    let extent = std::f64::consts::PI + 2.0 * short.half_fan();
+    near(short.angles[99], 0.99 * extent);
+    assert!(matches!(short.beam, Beam::Fan(fan) if fan.detector == Detector::Curved));
+
+    // A longer short scan, and less than one without calling it that.
+    let longer = scan(&format!(
+        "{FAN}, scan = 'short' }}\nangular_range = [-20, 280]\nviews = 3"
+    ));
+    near(longer.angles[0].to_degrees(), -20.0);
+    near(longer.angles[2].to_degrees(), 180.0);
+    let limited = scan(&format!("{FAN} }}\nangular_range = [10, 130]\nviews = 12"));
+    near(limited.angles[11].to_degrees(), 120.0);
+    let limited = scan("image_size = 40\nangular_range = [30, 150]\nviews = 60");
+    near(limited.angles[59].to_degrees(), 148.0);
+    assert_eq!(limited.beam, Beam::Parallel);
+
+    let siddon = scan("image_size = [30, 40]\nprojector = 'siddon'\nfield_of_view = [0.6, 0.4]");
+    assert_eq!(siddon.projector, Projector::Siddon);
+    near(siddon.pixel[0], 0.02);
+    near(siddon.pixel[1], 0.01);
+    near(siddon.bin_width * siddon.bins as f64, f64::hypot(0.6, 0.4));
+}
+
+#[test]
+fn scans_that_cannot_be_are_refused_by_key() {
+    let fan = |distances: &str, rest: &str| {
+        operator(&format!(
+            "image_size = 40\nbeam = {{ kind = 'fan', {distances} }}\n{rest}"
+        ))
+    };
+    let good = "source_to_centre = 0.5, centre_to_detector = 0.3";
+    for (text, named) in [
+        // Its corners are 0.2546 m from the centre.
+        (
+            fan("source_to_centre = 0.2, centre_to_detector = 0.3", ""),
+            &[
+                "operator.beam.source_to_centre = 0.2",
+                "into the image",
+                "0.2546",
+                "use more than",
+            ][..],
+        ),
+        (
+            fan("source_to_centre = 0, centre_to_detector = 0.3", ""),
+            &["operator.beam.source_to_centre"],
+        ),
+        (
+            fan("source_to_centre = 0.5, centre_to_detector = 0", ""),
+            &["operator.beam.centre_to_detector"],
+        ),
+        (
+            fan("source_to_centre = nan, centre_to_detector = 0.3", ""),
+            &["operator.beam.source_to_centre"],
+        ),
+        (
+            fan("source_to_centre = 0.5", ""),
+            &["centre_to_detector", "missing"],
+        ),
+        (
+            fan(good, "detector_width = 0.5"),
+            &["operator.detector_width", "85"],
+        ),
+        (
+            fan(good, "detector_offset = 2.0"),
+            &["operator.detector_offset"],
+        ),
+        (
+            fan(&format!("{good}, detector = 'round'"), ""),
+            &["round", "curved"],
+        ),
+        (
+            fan(&format!("{good}, scan = 'half'"), ""),
+            &["half", "full", "short"],
+        ),
+        (fan(&format!("{good}, radius = 1"), ""), &["radius"]),
+        (
+            fan(
+                &format!("{good}, scan = 'short'"),
+                "angular_range = [0, 190]",
+            ),
+            &[
+                "operator.angular_range = [0, 190] is 190 degrees",
+                "operator.beam.scan = \"short\"",
+                "241.2",
+            ],
+        ),
+        (
+            fan(
+                &format!("{good}, scan = 'full'"),
+                "angular_range = [0, 300]",
+            ),
+            &["operator.angular_range", "360"],
+        ),
+        (
+            fan(&format!("{good}, scan = 'short'"), "angles = [0, 10]"),
+            &["operator.beam.scan", "operator.angles"],
+        ),
+        (
+            operator("angular_range = [0, 90]\nangles = [0]"),
+            &["operator.angular_range", "operator.angles"],
+        ),
+        (
+            operator("angular_range = [90, 0]"),
+            &["operator.angular_range"],
+        ),
+        (
+            operator("angular_range = [0, 400]"),
+            &["operator.angular_range"],
+        ),
+        (
+            operator("angular_range = [nan, 90]"),
+            &["operator.angular_range"],
+        ),
+        (
+            operator("projector = 'josef'"),
+            &["josef", "joseph", "siddon"],
+        ),
+        (
+            operator("field_of_view = [0.3]"),
+            &["field_of_view", "[height, width]"],
+        ),
+        (
+            operator("field_of_view = [0.3, 0]"),
+            &["operator.field_of_view"],
+        ),
+        (operator("beam = { kind = 'cone' }"), &["cone", "fan"]),
+    ] {
+        refused(&text, named);
+    }
 }
 
 #[test]

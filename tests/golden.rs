@@ -11,7 +11,7 @@ use equilens::models::{
 };
 use equilens::nn::Parameters;
 use equilens::operators::{LinearOperator, RayTransform, diagnostics};
-use equilens::shape::{Padding, ParallelBeam, Shape, Window};
+use equilens::shape::{Beam, Padding, Projector, RayGeometry, Shape, Window};
 use equilens::tape::plan::{Options, Plan, Store};
 use equilens::tape::{Tape, Var};
 use equilens::train::{
@@ -102,19 +102,21 @@ fn evaluate<const N: usize>(
     Ok(values)
 }
 
-fn geometry(case: &Value) -> ParallelBeam {
+fn geometry(case: &Value) -> RayGeometry {
     let views = count(&case["views"]);
     let size = &case["image_size"];
-    ParallelBeam {
+    RayGeometry {
         rows: count(&size[0]),
         columns: count(&size[1]),
-        pixel: number(&case["pixel_width"]),
+        pixel: [number(&case["pixel_width"]); 2],
+        beam: Beam::Parallel,
         angles: (0..views)
             .map(|v| std::f64::consts::PI * v as f64 / views as f64)
             .collect(),
         bins: count(&case["bins"]),
         bin_width: number(&case["bin_width"]),
         offset: 0.0,
+        projector: Projector::Joseph,
     }
 }
 

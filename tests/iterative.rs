@@ -5,7 +5,7 @@ use equilens::error::{Error, Result};
 use equilens::gpu::{Gpu, Selection};
 use equilens::operators::{FourierSampling, Inpainting, LinearOperator, RayTransform};
 use equilens::reference::ray_transform;
-use equilens::shape::{ParallelBeam, Shape};
+use equilens::shape::{RayGeometry, Shape};
 use equilens::solvers::{
     Admm, Cgls, Fista, Iterative, Landweber, Penalty, Quadratic, Run, Sirt, Stop, Tgv, Tikhonov,
     Tv, Wavelet, WaveletFamily, by_discrepancy, l_curve, weights_of_l_curve,
@@ -47,7 +47,7 @@ fn number(key: &str) -> f64 {
 
 /// The operator and the measurement of `tests/golden/tv`.
 fn scan() -> (RayTransform, Vec<f32>) {
-    let beam = ParallelBeam::equispaced([16, 12], 0.36, 12, 23);
+    let beam = RayGeometry::parallel([16, 12], 0.36, 12, 23);
     (RayTransform::new(beam), golden("tv/sinogram"))
 }
 
@@ -248,9 +248,9 @@ fn length(x: &[f64]) -> f64 {
 fn sirt_makes_its_steps_and_refuses_operators_of_both_signs() {
     let store = store();
     // The detector is wider than the image: some rays miss it.
-    let beam = ParallelBeam {
+    let beam = RayGeometry {
         bin_width: 0.05,
-        ..ParallelBeam::equispaced([9, 7], 0.36, 7, 15)
+        ..RayGeometry::parallel([9, 7], 0.36, 7, 15)
     };
     let operator = RayTransform::new(beam);
     let dense = Dense::new(&operator);
@@ -796,10 +796,10 @@ fn filtered_back_projection_is_scikit_images() {
     use equilens::metrics::{psnr, ssim};
     use equilens::operators::Filter;
     use equilens::solvers::Fbp;
-    let operator = RayTransform::new(ParallelBeam {
-        pixel: 1.0,
+    let operator = RayTransform::new(RayGeometry {
+        pixel: [1.0; 2],
         bin_width: 1.0,
-        ..ParallelBeam::equispaced([63, 63], 63.0, 48, 91)
+        ..RayGeometry::parallel([63, 63], 63.0, 48, 91)
     });
     let sinogram: Vec<f32> = golden("peers/sinogram");
     let truth: Vec<f32> = golden("peers/truth");

@@ -13,7 +13,7 @@ use equilens::metrics;
 use equilens::operators::{
     FourierSampling, Identity, LinearOperator, Noise, RayTransform, Several,
 };
-use equilens::shape::{Affine, ParallelBeam, Shape};
+use equilens::shape::{Affine, RayGeometry, Shape};
 use equilens::tape::reference::{Feeds, evaluate};
 use equilens::tape::{Tape, Var};
 use std::cell::RefCell;
@@ -21,7 +21,7 @@ use std::f64::consts::FRAC_PI_2;
 use std::sync::Arc;
 
 fn scan() -> RayTransform {
-    RayTransform::new(ParallelBeam::equispaced([8, 8], 4.0, 6, 12))
+    RayTransform::new(RayGeometry::parallel([8, 8], 4.0, 6, 12))
 }
 
 fn images(n: usize, shape: Shape, seed: u64) -> Vec<f32> {
@@ -416,9 +416,9 @@ fn a_split_operator_is_linear_with_its_adjoint() -> Result<()> {
 /// from is as bright as from a whole measurement.
 #[test]
 fn split_scans_take_turns_and_keep_the_brightness() -> Result<()> {
-    let other = ParallelBeam {
+    let other = RayGeometry {
         angles: (0..6).map(|v| 0.2 + 0.4 * f64::from(v)).collect(),
-        ..ParallelBeam::equispaced([8, 8], 4.0, 6, 12)
+        ..RayGeometry::parallel([8, 8], 4.0, 6, 12)
     };
     let scans = [scan(), RayTransform::new(other)];
     let operators = scans.each_ref().map(|s| Arc::new(s.clone()) as Arc<_>);

@@ -10,7 +10,7 @@ use equilens::models::{
 };
 use equilens::nn::NormalisationKind;
 use equilens::operators::{LinearOperator, RayTransform};
-use equilens::shape::{Padding, ParallelBeam};
+use equilens::shape::{Padding, RayGeometry};
 use equilens::train::{
     AdamConfig, Dataset, ModelSpec, OptimiserConfig, Recipe, Reconstructor, Trainer, TrainingConfig,
 };
@@ -21,7 +21,7 @@ fn gpu() -> Gpu {
 
 /// 16 x 16 images, 12 views: quarter turns shift the views by 6.
 fn operator() -> RayTransform {
-    RayTransform::new(ParallelBeam::equispaced([16, 16], 0.36, 12, 23))
+    RayTransform::new(RayGeometry::parallel([16, 16], 0.36, 12, 23))
 }
 
 /// An image with structure and its noisy measurement.
@@ -38,7 +38,7 @@ fn data(operator: &RayTransform) -> Result<Dataset> {
     };
     let truth: Vec<f32> = (0..256).map(image).collect();
     let wide: Vec<f64> = truth.iter().map(|&v| f64::from(v)).collect();
-    let beam = ParallelBeam::equispaced([16, 16], 0.36, 12, 23);
+    let beam = RayGeometry::parallel([16, 16], 0.36, 12, 23);
     let sinogram = equilens::reference::ray_transform::forward(&wide, 1, &beam).value;
     let noisy = sinogram.iter().enumerate();
     let noisy = noisy.map(|(i, &v)| (v + 2e-3 * ((i * i) as f64).sin()) as f32);

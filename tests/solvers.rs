@@ -4,7 +4,7 @@ use equilens::error::Error;
 use equilens::gpu::{Gpu, Selection};
 use equilens::operators::{Filter, RayTransform, diagnostics, fbp};
 use equilens::reference::ray_transform;
-use equilens::shape::{ParallelBeam, Shape};
+use equilens::shape::{RayGeometry, Shape};
 use equilens::solvers::{Cgls, Iterative, Landweber, Progress, Tv};
 use equilens::tape::Tape;
 use equilens::tape::plan::Store;
@@ -31,7 +31,7 @@ struct Dense {
 }
 
 fn dense(store: &Store) -> Dense {
-    let beam = ParallelBeam::equispaced([9, 7], 0.3, 10, 15);
+    let beam = RayGeometry::parallel([9, 7], 0.3, 10, 15);
     let operator = RayTransform::new(beam.clone());
     let norm = diagnostics::norm(&operator, store, 200).expect("runs");
     let matrix = ray_transform::matrix(&beam);
@@ -235,7 +235,7 @@ fn tv_agrees_with_an_independent_minimiser() {
     let path = format!("{}/tests/golden/tv/case.json", env!("CARGO_MANIFEST_DIR"));
     let case = std::fs::read_to_string(path).expect("a golden file");
     let case: serde_json::Value = serde_json::from_str(&case).expect("json");
-    let beam = ParallelBeam::equispaced([16, 12], 0.36, 12, 23);
+    let beam = RayGeometry::parallel([16, 12], 0.36, 12, 23);
     let operator = RayTransform::new(beam);
     let sinogram: Vec<f32> = golden("sinogram");
     // A batch: the second image has data of another scale, and must not disturb the first.
@@ -283,7 +283,7 @@ fn tv_agrees_with_an_independent_minimiser() {
 #[test]
 fn the_iterations_asked_for_are_made_exactly() {
     let store = store();
-    let operator = RayTransform::new(ParallelBeam::equispaced([16, 12], 0.36, 12, 23));
+    let operator = RayTransform::new(RayGeometry::parallel([16, 12], 0.36, 12, 23));
     let sinogram: Vec<f32> = golden("sinogram");
     let run = |iterations| {
         let method = Tv {
@@ -309,7 +309,7 @@ fn the_iterations_asked_for_are_made_exactly() {
 #[test]
 fn settings_and_data_that_cannot_be_used_are_refused() {
     let store = store();
-    let operator = RayTransform::new(ParallelBeam::equispaced([8, 8], 0.36, 4, 12));
+    let operator = RayTransform::new(RayGeometry::parallel([8, 8], 0.36, 4, 12));
     let y = vec![0.1f32; 48];
     let config = |error: Error, key: &str| {
         assert!(matches!(error, Error::Config(_)), "{error:?}");
@@ -363,7 +363,7 @@ fn settings_and_data_that_cannot_be_used_are_refused() {
         assert_eq!(images.expect("solves").images, [0.0; 64]);
     }
     // A detector that misses the image.
-    let blind = RayTransform::new(ParallelBeam {
+    let blind = RayTransform::new(RayGeometry {
         offset: 10.0,
         ..operator.geometry().clone()
     });

@@ -8,7 +8,7 @@ use equilens::models::{LearnedProximalGradientConfig, ModelConfig, UNetConfig};
 use equilens::nn::NormalisationKind;
 use equilens::operators::{LinearOperator, Noise, RayTransform};
 use equilens::problems::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig};
-use equilens::shape::ParallelBeam;
+use equilens::shape::RayGeometry;
 use equilens::tape::plan::Store;
 use equilens::tape::{Tape, plan};
 use equilens::train::{
@@ -28,7 +28,7 @@ fn gpu() -> &'static Gpu {
 }
 
 fn operator() -> RayTransform {
-    RayTransform::new(ParallelBeam::equispaced([SIZE, SIZE], 0.36, 12, 23))
+    RayTransform::new(RayGeometry::parallel([SIZE, SIZE], 0.36, 12, 23))
 }
 
 /// Discs of different places and brightness.

@@ -1,6 +1,7 @@
-// What the kernels of ray/ share: parameters, bindings and linear interpolation. A flag UNIFORM
-// reads the source through a uniform binding of SOURCE quads, or the part of it that fits there;
-// with FOUR a thread works on four pixels, or on four lines of its ray, at once.
+// What the kernels of ray/ share: parameters, bindings and interpolation. A flag UNIFORM reads the
+// source through a uniform binding of SOURCE quads, or the part of it that fits there; with FOUR a
+// thread works on four pixels, or on four lines of its ray, at once. SIDDON weights pixels by the
+// length of the ray inside them instead of by Joseph's interpolation.
 
 struct Params {
     // Entries of the batch, and the first of them.
@@ -15,6 +16,13 @@ struct Params {
     columns: u32,
     views: u32,
     bins: u32,
+    // Of a fan (lib/fan): the tangent (of a curved detector: the angle) of the central bin and its
+    // change per bin, bins per change of 1, and pixel height times pixel width by the distance from
+    // the source to the centre, in metres.
+    shift: f32,
+    per_bin: f32,
+    bins_per: f32,
+    metres: f32,
     pad0: u32,
     pad1: u32,
     pad2: u32,
@@ -45,12 +53,22 @@ fn element(index: u32) -> f32 {
 #ifdef FOUR
 alias Lanes = vec4<f32>;
 alias Indices = vec4<u32>;
+alias Flags = vec4<bool>;
 
 const LANES: u32 = 4u;
 const NUMBERS: Indices = vec4<u32>(0u, 1u, 2u, 3u);
 
 fn sum(x: Lanes) -> f32 {
     return (x.x + x.y) + (x.z + x.w);
+}
+
+fn largest(x: Lanes) -> f32 {
+    return max(max(x.x, x.y), max(x.z, x.w));
+}
+
+// Of what is the same in every lane.
+fn one(x: Lanes) -> f32 {
+    return x.x;
 }
 
 fn elements(at: Indices) -> Lanes {
@@ -70,11 +88,20 @@ fn write(at: Indices, value: Lanes) {
 #else
 alias Lanes = f32;
 alias Indices = u32;
+alias Flags = bool;
 
 const LANES: u32 = 1u;
 const NUMBERS: Indices = 0u;
 
 fn sum(x: Lanes) -> f32 {
+    return x;
+}
+
+fn largest(x: Lanes) -> f32 {
+    return x;
+}
+
+fn one(x: Lanes) -> f32 {
     return x;
 }
 
@@ -97,15 +124,34 @@ fn hat(distance: Lanes) -> Lanes {
     return max(1.0 - abs(distance), Lanes(0.0));
 }
 
-// Interpolates at `place` between elements `low..=high` of a line, which are `step` apart and of
-// which element 0 is (or would be) at `line`; zero one element outside. The two elements are
-// always in range and the weights decide, so that nothing branches around a load.
-fn interpolate(place: Lanes, low: f32, high: f32, line: Indices, step: u32) -> Lanes {
+// The share of a line's ray that a pixel gets at this distance from the crossing, of a ray that moves
+// by `slope` pixels from line to line: shape::Projector::share.
+fn share(distance: Lanes, slope: Lanes) -> Lanes {
+#ifdef SIDDON
+    let covered = max(abs(slope), Lanes(0.0009765625));
+    return clamp((0.5 + 0.5 * covered - abs(distance)) / covered, Lanes(0.0), Lanes(1.0));
+#else
+    return hat(distance);
+#endif
+}
+
+// Reads a line at `place`, where a ray of this slope crosses it, between elements `low..=high`, which
+// are `step` apart and of which element 0 is (or would be) at `line`; zero one element outside. The
+// two elements are always in range and the weights decide, so that nothing branches around a load.
+// With a slope of 1 either way of weighting interpolates linearly.
+fn interpolate(
+    place: Lanes,
+    slope: Lanes,
+    low: f32,
+    high: f32,
+    line: Indices,
+    step: u32,
+) -> Lanes {
     let left = clamp(floor(place), Lanes(low), Lanes(max(high - 1.0, low)));
     let right = left + 1.0;
     // The only element of a line has no neighbour.
     let next = select(0u, step, low < high);
-    let other = select(Lanes(0.0), hat(place - right), low < high);
+    let other = select(Lanes(0.0), share(place - right, slope), low < high);
     let at = line + Indices(left) * step;
-    return hat(place - left) * elements(at) + other * elements(at + next);
+    return share(place - left, slope) * elements(at) + other * elements(at + next);
 }

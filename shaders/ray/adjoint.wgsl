@@ -1,9 +1,10 @@
 // Exact transpose of the ray transform: for each pixel a thread gathers, in every view, the bins
 // whose rays interpolate from it, with the transform's own weights.
 //
-// params: extents.
+// params: extents, and the fan.
 // source: the sinogram, N 1 views bins.
-// views: one vec4 for each view (lib/view).
+// views: one vec4 for each view (lib/view, lib/fan).
+// tangents: of a curved detector's bins (lib/fan).
 // result: N 1 H W.
 // Twin: reference::ray_transform::adjoint
 
@@ -30,28 +31,43 @@ fn main(
     let row = Lanes(turn - item * params.rows);
     let centred_column = column - 0.5 * f32(params.columns - 1u);
     let centred_row = row - 0.5 * f32(params.rows - 1u);
-    let bin_centre = 0.5 * f32(params.bins - 1u);
-    let last = f32(params.bins - WINDOW);
     let base = (params.item + item) * params.views * params.bins - params.start;
     var total = Lanes(0.0);
     for (var v = params.begin; v < params.end; v++) {
         let view = views[v];
-        let along = crosses_rows(view);
+        let line_of_bins = base + v * params.bins;
+        var part = Lanes(0.0);
+#ifdef FAN
+        let near = bins_near(view, centred_row, centred_column);
+        let last = f32(params.bins - 1u);
+        for (var k = 0.0; k < largest(near.count); k += 1.0) {
+            let bin = min(near.first + k, Lanes(last));
+            let ray = ray_of(view, bin);
+            let along = ray.metres > Lanes(0.0);
+            let line = select(centred_column, centred_row, along);
+            let pixel = select(row, column, along);
+            let weight = share(crossing(ray, line) - pixel, ray.per_line) * abs(ray.metres);
+            let value = weight * elements(line_of_bins + Indices(bin));
+            part += select(Lanes(0.0), value, Lanes(k) < near.count);
+        }
+        total += part;
+#else
+        let along = view.w > 0.0;
         let line = select(centred_column, centred_row, along);
         let pixel = select(row, column, along);
         // WINDOW bins hold all whose crossing lies within one pixel of this one, and a little more
         // for the rounding of `middle`: the weight decides.
         let per_unit = 1.0 / view.x;
-        let middle = (pixel - view.y * line - view.z) * per_unit + bin_centre;
+        let middle = (pixel - view.y * line - view.z) * per_unit + 0.5 * f32(params.bins - 1u);
         let reach = abs(per_unit) + 0.01;
-        let first = clamp(ceil(middle - reach), Lanes(0.0), Lanes(last));
-        let at = base + v * params.bins + Indices(first);
-        let q = first - bin_centre;
-        var part = Lanes(0.0);
+        let first = clamp(ceil(middle - reach), Lanes(0.0), Lanes(f32(params.bins - WINDOW)));
+        let at = line_of_bins + Indices(first);
         for (var k = 0u; k < WINDOW; k++) {
-            part += hat(crossing(view, q + f32(k), line) - pixel) * elements(at + k);
+            let ray = ray_of(view, first + f32(k));
+            part += share(crossing(ray, line) - pixel, ray.per_line) * elements(at + k);
         }
         total += part * abs(view.w);
+#endif
     }
     let at = params.item * pixels + i;
     // Earlier dispatches have added the views before.

@@ -1,9 +1,10 @@
 // Pixel-driven back-projection: for each pixel a thread adds up, over the views, the sinogram
-// interpolated linearly at the pixel's detector coordinate (zero outside the detector).
+// interpolated linearly at the pixel's detector coordinate (zero outside the detector), times the
+// weight that a fan has there.
 //
-// params: extents.
+// params: extents, and the fan.
 // source: the sinogram, N 1 views bins.
-// views: one vec4 for each view (lib/bins).
+// views: one vec4 for each view (lib/bins, lib/fan).
 // result: N 1 H W, in the sinogram's unit.
 // Twin: reference::ray_transform::backproject
 
@@ -38,7 +39,8 @@ fn main(
         var part = Lanes(0.0);
         for (; v < stop; v++) {
             let place = bin_place(views[v], row, column);
-            part += interpolate(place, 0.0, last, base + v * params.bins, 1u);
+            let line = base + v * params.bins;
+            part += place.weight * interpolate(place.bin, Lanes(1.0), 0.0, last, line, 1u);
         }
         total += part;
     }

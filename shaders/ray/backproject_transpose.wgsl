@@ -1,9 +1,10 @@
 // Exact transpose of the pixel-driven back-projection: one thread for each bin of a view gathers the
 // pixels that interpolate from it, with the back-projection's own weights.
 //
-// params: extents.
+// params: extents, and the fan.
 // source: the image, N 1 H W.
-// views: one vec4 for each view (lib/bins).
+// views: one vec4 for each view (lib/bins, lib/fan).
+// tangents: of a curved detector's bins (lib/fan).
 // result: N 1 views bins, in the image's unit.
 // Twin: reference::ray_transform::backproject_transpose
 
@@ -30,18 +31,67 @@ fn main(
     let column_centre = 0.5 * f32(params.columns - 1u);
     // Lines are rows where the place moves faster along columns, else columns. The source holds
     // these lines, and these pixels of each.
+#ifdef FAN
+    let t = tangent(Lanes(bin));
+    let along = one(abs(per_column(view, t)) - abs(per_row(view, t))) >= 0.0;
+#else
     let along = abs(view.x) >= abs(view.y);
+#endif
     let rows = vec2<u32>(params.begin, params.end);
     let columns = vec2<u32>(0u, params.columns);
     let lines = select(columns, rows, along);
     let pixels = vec2<f32>(select(rows, columns, along));
-    let per_pixel = select(view.y, view.x, along);
-    let per_line = select(view.x, view.y, along);
     let line_centre = select(column_centre, row_centre, along);
     let centre = select(row_centre, column_centre, along);
     let line_stride = select(1u, params.columns, along);
     let step = select(params.columns, 1u, along);
     let base = (params.item + item) * params.rows * params.columns - params.start;
+#ifdef FAN
+    // On each line, the pixels between the rays of the bins next to this one. Of those rays, one
+    // that is much flatter than this one, or runs the other way, bounds nothing.
+    let own = meeting(view, t, Flags(along));
+    let next = meeting(view, tangent(Lanes(bin + 1.0)), Flags(along));
+    let before = meeting(view, tangent(Lanes(bin - 1.0)), Flags(along));
+    // t grows along columns and falls along rows where the ray crosses them steeply.
+    let grows = (own.steep > Lanes(0.0)) == Flags(along);
+    let low_line = select(next.per_line, before.per_line, grows);
+    let low_centre = select(next.at_centre, before.at_centre, grows);
+    let low_bounds = select(next.steep, before.steep, grows) / own.steep > Lanes(0.05);
+    let high_line = select(before.per_line, next.per_line, grows);
+    let high_centre = select(before.at_centre, next.at_centre, grows);
+    let high_bounds = select(before.steep, next.steep, grows) / own.steep > Lanes(0.05);
+    var total = Lanes(0.0);
+    for (var line = lines.x; line < lines.y; line += LANES) {
+        let here = line + NUMBERS;
+        let l = Lanes(here) - line_centre;
+        // A little more for the rounding of the crossings: the weight decides.
+        let low = fma(low_line, l, low_centre) + (centre - 0.01);
+        let high = fma(high_line, l, high_centre) + (centre + 0.01);
+        let first = select(
+            Lanes(pixels.x),
+            clamp(ceil(low), Lanes(pixels.x), Lanes(pixels.y - 1.0)),
+            low_bounds,
+        );
+        let end = select(
+            Lanes(pixels.y),
+            clamp(floor(high) + 1.0, Lanes(pixels.x), Lanes(pixels.y)),
+            high_bounds,
+        );
+        let at = base + min(here, Indices(lines.y - 1u)) * line_stride;
+        let count = select(Lanes(0.0), end - first, here < Indices(lines.y));
+        var part = Lanes(0.0);
+        for (var k = 0.0; k < largest(count); k += 1.0) {
+            let pixel = min(first + k, Lanes(pixels.y - 1.0));
+            let p = pixel - centre;
+            let place = bin_place(view, select(p, l, along), select(l, p, along));
+            let value = hat(place.bin - bin) * place.weight * elements(at + Indices(pixel) * step);
+            part += select(Lanes(0.0), value, Lanes(k) < count);
+        }
+        total += part;
+    }
+#else
+    let per_pixel = select(view.y, view.x, along);
+    let per_line = select(view.x, view.y, along);
     let reach = abs(1.0 / per_pixel) + 0.01;
     let highest = max(pixels.y - f32(WINDOW), pixels.x);
     var total = Lanes(0.0);
@@ -59,11 +109,12 @@ fn main(
             let pixel = min(first + f32(k), Lanes(pixels.y - 1.0));
             let p = pixel - centre;
             let place = bin_place(view, select(p, l, along), select(l, p, along));
-            let weight = select(Lanes(0.0), hat(place - bin), first + f32(k) < Lanes(pixels.y));
+            let weight = select(Lanes(0.0), hat(place.bin - bin), first + f32(k) < Lanes(pixels.y));
             part += weight * elements(at + Indices(pixel) * step);
         }
         total += select(Lanes(0.0), part, here < Indices(lines.y));
     }
+#endif
     let at = params.item * rays + ray;
     var value = sum(total);
     // Earlier dispatches have added the rows before.

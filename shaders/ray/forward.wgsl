@@ -1,9 +1,10 @@
-// Ray transform, Joseph's method: one thread for each ray steps through one pixel line after
-// another and interpolates linearly where it crosses.
+// Ray transform, Joseph's or Siddon's method: one thread for each ray steps through one pixel line
+// after another and reads the two pixels next to where it crosses.
 //
-// params: extents.
+// params: extents, and the fan.
 // source: the image, N 1 H W.
-// views: one vec4 for each view (lib/view), lengths in metres.
+// views: one vec4 for each view (lib/view, lib/fan), lengths in metres.
+// tangents: of a curved detector's bins (lib/fan).
 // result: N 1 views bins, in metres times the image's unit.
 // Twin: reference::ray_transform::forward
 
@@ -27,23 +28,24 @@ fn main(
     let bin = ray - turn * params.bins;
     let view = views[turn - item * params.views];
     // Lines are rows or columns. The source holds these lines, and these pixels of each.
-    let along = crosses_rows(view);
+    let steps = ray_of(view, Lanes(f32(bin)));
+    let along = one(steps.metres) > 0.0;
     let rows = vec2<u32>(params.begin, params.end);
     let columns = vec2<u32>(0u, params.columns);
     let lines = select(columns, rows, along);
     let pixels = vec2<f32>(select(rows, columns, along));
     let line_stride = select(1u, params.columns, along);
     let step = select(params.columns, 1u, along);
-    let q = f32(bin) - 0.5 * f32(params.bins - 1u);
     let line_centre = 0.5 * f32(select(params.columns, params.rows, along) - 1u);
     let base = (params.item + item) * params.rows * params.columns - params.start;
     // Lines whose crossing lies on the pixels or less than one outside.
     var begin = lines.x;
     var end = lines.y;
-    if abs(view.y) > 1e-6 {
-        let at_centre = fma(view.x, q, view.z);
-        let a = (pixels.x - 1.0 - at_centre) / view.y + line_centre;
-        let b = (pixels.y - at_centre) / view.y + line_centre;
+    let slope = one(steps.per_line);
+    if abs(slope) > 1e-6 {
+        let at_centre = one(steps.at_centre);
+        let a = (pixels.x - 1.0 - at_centre) / slope + line_centre;
+        let b = (pixels.y - at_centre) / slope + line_centre;
         let bounds = vec2<f32>(lines);
         begin = u32(clamp(floor(min(a, b)) - 1.0, bounds.x, bounds.y));
         end = u32(clamp(ceil(max(a, b)) + 2.0, bounds.x, bounds.y));
@@ -56,15 +58,15 @@ fn main(
         var part = Lanes(0.0);
         for (; line < stop; line += LANES) {
             let here = line + NUMBERS;
-            let place = crossing(view, Lanes(q), Lanes(here) - line_centre);
+            let place = crossing(steps, Lanes(here) - line_centre);
             let at = base + min(here, Indices(end - 1u)) * line_stride;
-            let value = interpolate(place, pixels.x, pixels.y - 1.0, at, step);
+            let value = interpolate(place, steps.per_line, pixels.x, pixels.y - 1.0, at, step);
             part += select(Lanes(0.0), value, here < Indices(end));
         }
         total += part;
     }
     let at = params.item * rays + ray;
-    var value = sum(total) * abs(view.w);
+    var value = sum(total) * abs(one(steps.metres));
     // Earlier dispatches have added the rows before.
     if params.begin > 0u {
         value += result[at];

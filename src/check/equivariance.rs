@@ -12,7 +12,7 @@ use crate::models::{
 use crate::nn::{BasisKind, NormalisationKind, Parameters};
 use crate::operators::{FourierSampling, Identity, LinearOperator, RayTransform};
 use crate::reference::layout::grid_symmetry;
-use crate::shape::{GridSymmetry, Padding, ParallelBeam, Shape};
+use crate::shape::{GridSymmetry, Padding, RayGeometry, Shape};
 use crate::tape::{Tape, Var};
 use std::f64::consts::PI;
 
@@ -225,7 +225,7 @@ impl Setting {
     fn new(model: &ModelConfig, domain: Domain, seed: u64) -> Result<Self> {
         let operator: Box<dyn LinearOperator> = match domain {
             Domain::Image(size) => Box::new(Identity::new(Shape::new(1, 1, size, size))),
-            Domain::Sinogram => Box::new(RayTransform::new(ParallelBeam::equispaced(
+            Domain::Sinogram => Box::new(RayTransform::new(RayGeometry::parallel(
                 [13, 13],
                 0.36,
                 12,
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_moved_sinogram_is_the_sinogram_of_the_moved_image() {
-        let beam = ParallelBeam::equispaced([9, 9], 0.36, 8, 15);
+        let beam = RayGeometry::parallel([9, 9], 0.36, 8, 15);
         let image = Noise::new(1, "image").signed(81);
         let shape = Shape::new(1, 1, 9, 9);
         let transform = |x: &[f64]| ray_transform::forward(x, 1, &beam).value;

@@ -6,8 +6,8 @@ use super::{Check, Measure};
 use crate::error::Result;
 use crate::group::{FieldKind, Group, KernelBasis, Representation, SymmetricConv};
 use crate::shape::{
-    Affine, Fourier, FourierScale, FourierValues, GridSymmetry, Maps, Padding, ParallelBeam, Shape,
-    Window,
+    Affine, Detector, Fan, Fourier, FourierScale, FourierValues, GridSymmetry, Maps, Padding,
+    Projector, RayGeometry, Shape, Window,
 };
 use crate::tape::gradcheck::gradient_error;
 use crate::tape::reference::Feeds;
@@ -346,8 +346,17 @@ fn graphs() -> Vec<(String, Record)> {
             }),
         );
     }
-    let beam = Arc::new(ParallelBeam::equispaced([4, 5], 1.0, 3, 6));
-    type Ray = fn(&mut Tape, Var, &Arc<ParallelBeam>) -> Result<Var>;
+    let parallel = RayGeometry::parallel([4, 5], 1.0, 3, 6);
+    let fan = Fan {
+        source_to_centre: 1.5,
+        centre_to_detector: 0.7,
+        detector: Detector::Curved,
+    };
+    let fan = RayGeometry {
+        projector: Projector::Siddon,
+        ..RayGeometry::fan([4, 5], 1.0, 3, 6, fan)
+    };
+    type Ray = fn(&mut Tape, Var, &Arc<RayGeometry>) -> Result<Var>;
     let transforms: [(&str, Ray, bool); 4] = [
         ("ray_forward", Tape::ray_forward, true),
         ("ray_adjoint", Tape::ray_adjoint, false),
@@ -358,19 +367,22 @@ fn graphs() -> Vec<(String, Record)> {
             true,
         ),
     ];
-    for (name, transform, of_images) in transforms {
-        let beam = beam.clone();
-        add(
-            name.into(),
-            Box::new(move |g| {
-                let x = g.input(if of_images {
-                    beam.image(2)
-                } else {
-                    beam.sinogram(2)
-                });
-                transform(&mut g.tape, x, &beam)
-            }),
-        );
+    for (suffix, geometry) in [("", parallel), ("/fan", fan)] {
+        let geometry = Arc::new(geometry);
+        for (name, transform, of_images) in transforms {
+            let geometry = geometry.clone();
+            add(
+                format!("{name}{suffix}"),
+                Box::new(move |g| {
+                    let x = g.input(if of_images {
+                        geometry.image(2)
+                    } else {
+                        geometry.sinogram(2)
+                    });
+                    transform(&mut g.tape, x, &geometry)
+                }),
+            );
+        }
     }
     type Warp = fn(&mut Tape, Var, Var) -> Result<Var>;
     let warps: [(&str, Warp); 2] = [("warp", Tape::warp), ("warp_adjoint", Tape::warp_adjoint)];

@@ -2,7 +2,7 @@ use super::*;
 use crate::data::random::Stream;
 use crate::operators::{FourierSampling, RayTransform};
 use crate::reference::ray_transform;
-use crate::shape::ParallelBeam;
+use crate::shape::RayGeometry;
 use crate::tape::Var;
 
 fn found(operator: &dyn LinearOperator, groups: &str) -> Identifiability {
@@ -35,12 +35,7 @@ fn lines(size: [usize; 2], rows: &[usize]) -> FourierSampling {
 
 /// A scan of a square image at equidistant angles.
 fn scan(size: usize, views: usize) -> RayTransform {
-    RayTransform::new(ParallelBeam::equispaced(
-        [size, size],
-        0.36,
-        views,
-        2 * size,
-    ))
+    RayTransform::new(RayGeometry::parallel([size, size], 0.36, views, 2 * size))
 }
 
 /// Any matrix, as an operator on images of `rows` x `columns` pixels.
@@ -113,7 +108,7 @@ fn inpainting(image: Shape, pixels: &[usize]) -> Dense {
 #[test]
 fn the_operator_alone_is_its_matrix() {
     let operator = scan(7, 3);
-    let beam = ParallelBeam::equispaced([7, 7], 0.36, 3, 14);
+    let beam = RayGeometry::parallel([7, 7], 0.36, 3, 14);
     let a = ray_transform::matrix(&beam);
     let gram = gram(&operator).expect("recorded");
     for i in 0..49 {
@@ -338,7 +333,7 @@ fn what_is_too_large_or_no_transform_is_refused() {
         }
     };
     let scan_of =
-        |rows, columns| RayTransform::new(ParallelBeam::equispaced([rows, columns], 0.36, 2, 4));
+        |rows, columns| RayTransform::new(RayGeometry::parallel([rows, columns], 0.36, 2, 4));
     let [c4, d360] = ["c4", "D360"].map(|name| name.parse::<Transforms>().expect("a group"));
     config(
         identifiability(&scan_of(46, 46), &[c4]),

@@ -11,7 +11,7 @@ use crate::losses::{
     Turns, Unit, Unsure,
 };
 use crate::operators::{FourierSampling, LinearOperator, Noise, RayTransform, Several};
-use crate::shape::{ParallelBeam, Shape};
+use crate::shape::{RayGeometry, Shape};
 use crate::tape::gradcheck::gradient_error;
 use crate::tape::plan::{Options, Plan};
 use crate::tape::reference::{Feeds, evaluate};
@@ -38,7 +38,7 @@ struct Entry {
 
 /// Few views, whose sinogram does not tell everything.
 fn scan() -> Result<Arc<dyn LinearOperator>> {
-    Ok(Arc::new(RayTransform::new(ParallelBeam::equispaced(
+    Ok(Arc::new(RayTransform::new(RayGeometry::parallel(
         [8, 8],
         4.0,
         5,

@@ -8,7 +8,7 @@ use crate::operators::{
     PointSpread, RayTransform, Stacked, diagnostics,
 };
 use crate::reference::ray_transform::matrix;
-use crate::shape::{Affine, Maps, ParallelBeam, Shape};
+use crate::shape::{Affine, Detector, Fan, Maps, Projector, RayGeometry, Shape};
 use crate::tape::plan::{Options, Plan};
 use crate::tape::{Tape, Var};
 use std::f64::consts::TAU;
@@ -28,11 +28,32 @@ type Make = fn() -> Entry;
 fn operators() -> Vec<(&'static str, Make)> {
     vec![
         ("ray_transform", || {
-            let beam = ParallelBeam::equispaced([37, 37], 0.36, 23, 59);
-            Entry {
-                matrix: matrix(&beam),
-                operator: Box::new(RayTransform::new(beam)),
-            }
+            ray_transform(RayGeometry::parallel([37, 37], 0.36, 23, 59))
+        }),
+        ("ray_transform/siddon", || {
+            ray_transform(RayGeometry {
+                projector: Projector::Siddon,
+                pixel: [0.01, 0.012],
+                angles: off_axis(),
+                ..RayGeometry::parallel([33, 37], 0.36, 1, 59)
+            })
+        }),
+        ("ray_transform/fan-flat", || {
+            ray_transform(RayGeometry {
+                pixel: [0.01, 0.012],
+                offset: 0.02,
+                ..fan([33, 37], 0.6, 23, Detector::Flat)
+            })
+        }),
+        ("ray_transform/fan-curved", || {
+            ray_transform(fan([37, 33], 0.5, 23, Detector::Curved))
+        }),
+        ("ray_transform/fan-siddon", || {
+            ray_transform(RayGeometry {
+                projector: Projector::Siddon,
+                angles: off_axis(),
+                ..fan([37, 33], 1.4, 1, Detector::Curved)
+            })
         }),
         ("fourier", || fourier([14, 9], 1, false)),
         ("fourier/centred", || fourier([9, 14], 1, true)),
@@ -78,8 +99,8 @@ fn operators() -> Vec<(&'static str, Make)> {
         // Equally wide measurements one below the other, and others side by side.
         ("stacked/views", || {
             stacked(vec![
-                rays(ParallelBeam::equispaced([9, 11], 0.36, 5, 17)),
-                rays(ParallelBeam::equispaced([9, 11], 0.36, 8, 17)),
+                rays(RayGeometry::parallel([9, 11], 0.36, 5, 17)),
+                rays(RayGeometry::parallel([9, 11], 0.36, 8, 17)),
             ])
         }),
         ("stacked/side-by-side", || {
@@ -112,6 +133,29 @@ fn operators() -> Vec<(&'static str, Make)> {
             warp(Affine::rotation(-0.9).compose(Affine::scaling(0.2, 30.0)))
         }),
     ]
+}
+
+fn ray_transform(geometry: RayGeometry) -> Entry {
+    Entry {
+        matrix: matrix(&geometry),
+        operator: Box::new(RayTransform::new(geometry)),
+    }
+}
+
+/// A fan of 59 rays that covers the image, over a full turn.
+fn fan(size: [usize; 2], near: f64, views: usize, detector: Detector) -> RayGeometry {
+    let fan = Fan {
+        source_to_centre: near,
+        centre_to_detector: 0.4,
+        detector,
+    };
+    RayGeometry::fan(size, 0.36, views, 59, fan)
+}
+
+/// Views whose rays, up to 0.2 to either side, run along no edge of pixels, where Siddon's weights
+/// change faster than rounding allows.
+fn off_axis() -> Vec<f64> {
+    vec![0.35, 0.8, 1.2, 1.95, 2.7, 3.5, 4.3, 5.1]
 }
 
 /// A sampled Fourier transform with random maps (one coil: none), and its definition written out.
@@ -229,7 +273,7 @@ fn downsampling(size: [usize; 2], factor: usize, kernel: Result<PointSpread>) ->
     }
 }
 
-fn rays(beam: ParallelBeam) -> Entry {
+fn rays(beam: RayGeometry) -> Entry {
     Entry {
         matrix: matrix(&beam),
         operator: Box::new(RayTransform::new(beam)),

@@ -12,7 +12,7 @@ use crate::models::{LearnedProximalGradient, LearnedProximalGradientConfig, Netw
 use crate::nn::Parameters;
 use crate::operators::{LinearOperator, RayTransform};
 use crate::reference::adam;
-use crate::shape::{Fourier, FourierScale, GridSymmetry, Padding, ParallelBeam, Shape, Window};
+use crate::shape::{Fourier, FourierScale, GridSymmetry, Padding, RayGeometry, Shape, Window};
 use crate::tape::plan::{Options, Plan, Store};
 use crate::tape::reference::{Feeds, evaluate};
 use crate::tape::{AdamConstants, Binary, Op, Tape, Unary, Var};
@@ -415,7 +415,7 @@ fn rates_of(steps: u64) -> Vec<Vec<f32>> {
 
 /// The whole learned proximal gradient network: reconstruction, loss, gradients and Adam's steps.
 fn network(group: Group, size: usize, noise: &mut Noise) -> Result<Program> {
-    let operator = RayTransform::new(ParallelBeam::equispaced([size, size], 0.36, 7, 15));
+    let operator = RayTransform::new(RayGeometry::parallel([size, size], 0.36, 7, 15));
     let config = LearnedProximalGradientConfig {
         group,
         width: 16,

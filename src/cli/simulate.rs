@@ -29,6 +29,18 @@ A problem file of computed tomography:
 
 Images of a whole multiple of its size are measured on their own, finer grid.
 
+Other scans, in the same section (lengths in metres, angles in degrees):
+  angular_range = [0, 120]          # views on a part of the turn; or angles = [...], any list
+  field_of_view = [0.30, 0.36]      # height and width, for pixels that are not square
+  detector_bins = 512               # with detector_width and detector_offset
+  projector = \"siddon\"            # by default \"joseph\"
+  [operator.beam]
+  kind = \"fan\"                    # by default \"parallel\"
+  source_to_centre = 0.6
+  centre_to_detector = 0.5
+  detector = \"curved\"             # by default \"flat\"
+  scan = \"short\"                  # 180 degrees and the fan's angle; by default \"full\"
+
 A problem file of magnetic resonance imaging, complex images and measurements:
   [operator]
   kind = \"fourier\"

@@ -9,7 +9,7 @@ use crate::models::{LearnedProximalGradientConfig, ModelConfig, Start};
 use crate::operators::{LinearOperator, RayTransform};
 use crate::problems::Problem;
 use crate::report::{Align, Table};
-use crate::shape::ParallelBeam;
+use crate::shape::RayGeometry;
 use crate::tape::plan::Plan;
 use crate::train::{self, Recipe, TrainConfig};
 use crate::tune::{Outcome, Subject, Tuner};
@@ -124,7 +124,7 @@ fn standard(capabilities: Capabilities) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     for (size, order, width) in NETWORKS {
         let bins = (std::f64::consts::SQRT_2 * size as f64).ceil() as usize;
-        let beam = ParallelBeam::equispaced([size, size], FIELD_OF_VIEW, VIEWS, bins);
+        let beam = RayGeometry::parallel([size, size], FIELD_OF_VIEW, VIEWS, bins);
         let model = ModelConfig::LearnedProximalGradient(LearnedProximalGradientConfig {
             group: Group::cyclic(order),
             width,

@@ -1,13 +1,13 @@
-//! The ray transform by Joseph's method and its exact transpose, and pixel-driven back-projection
-//! and its exact transpose: all as gathers, one thread for each ray or for one or four pixels, no
-//! atomics.
+//! The ray transform by Joseph's or Siddon's method and its exact transpose, and pixel-driven
+//! back-projection and its exact transpose, of parallel and fan beams: all as gathers, one thread
+//! for each ray or for one or four pixels, no atomics.
 
 mod reading;
 
 use super::{Launch, Lowered, Slot};
 use crate::gpu::Trust;
 use crate::shader::{Variant, params};
-use crate::shape::ParallelBeam;
+use crate::shape::{Beam, Detector, Fan, Projector, RayGeometry};
 pub use reading::{RayMap, RayProblem, Reading};
 use std::sync::Arc;
 
@@ -28,6 +28,11 @@ params! {
         pub columns: u32,
         pub views: u32,
         pub bins: u32,
+        /// Of a fan; see `lib/ray.wgsl`.
+        pub shift: f32,
+        pub per_bin: f32,
+        pub bins_per: f32,
+        pub metres: f32,
         pub pad0: u32,
         pub pad1: u32,
         pub pad2: u32,
@@ -38,30 +43,57 @@ params! {
 /// below WebGPU's limits grant.
 const UNIFORM_VIEWS: usize = 1024;
 
-/// The views as the kernels read them (`lib/view.wgsl`), computed in f64: `per_bin`, `per_step`,
-/// `shift` from the line's first pixel, and `weight` with the sign that tells rows from columns.
-pub fn view_table(beam: &ParallelBeam) -> Arc<[u32]> {
-    let views = (0..beam.angles.len()).map(|view| beam.joseph_view(view));
-    let words = views.flat_map(|v| {
-        let (weight, pixels) = match v.along_rows {
-            true => (v.weight, beam.columns),
-            false => (-v.weight, beam.rows),
+/// The views of parallel beams as the ray transform reads them (`lib/view.wgsl`), computed in f64:
+/// crossings per bin and per line, the shift from the line's first pixel, and the metres in a line
+/// with the sign that tells rows from columns.
+pub fn view_table(geometry: &RayGeometry) -> Arc<[u32]> {
+    let centre = (geometry.bins as f64 - 1.0) / 2.0;
+    let words = (0..geometry.angles.len()).flat_map(|view| {
+        let [ray, next] = [0.0, 1.0].map(|q| geometry.crossings(view, centre + q));
+        let (metres, pixels) = match ray.along_rows {
+            true => (ray.metres, geometry.columns),
+            false => (-ray.metres, geometry.rows),
         };
-        let shift = v.shift + (pixels as f64 - 1.0) / 2.0;
-        [v.per_bin, v.per_step, shift, weight].map(|x| (x as f32).to_bits())
+        let shift = ray.at_centre + (pixels as f64 - 1.0) / 2.0;
+        [next.at_centre - ray.at_centre, ray.per_line, shift, metres].map(word)
     });
     words.collect()
 }
 
-/// Where pixels fall on the detector (`lib/bins.wgsl`), for each view: bins per column, bins per
-/// row, the centre's bin and a word of padding; computed in f64.
-pub fn bin_table(beam: &ParallelBeam) -> Arc<[u32]> {
-    let views = 0..beam.angles.len();
-    let words = views.flat_map(|view| {
-        let [per_column, per_row, centre] = beam.bin_view(view).map(|x| (x as f32).to_bits());
-        [per_column, per_row, centre, 0]
+/// Where pixels fall on the detector of parallel beams (`lib/bins.wgsl`), for each view: bins per
+/// column, bins per row, the centre's bin and a word of padding; computed in f64.
+pub fn bin_table(geometry: &RayGeometry) -> Arc<[u32]> {
+    let views = 0..geometry.angles.len();
+    let words = views.flat_map(|view| bins_of_pixels(geometry, view).map(word));
+    words.collect()
+}
+
+/// A row of [`bin_table`].
+fn bins_of_pixels(geometry: &RayGeometry, view: usize) -> [f64; 4] {
+    let bin = |row: f64, column: f64| geometry.sighting(view, [row, column]).bin;
+    let centre = bin(0.0, 0.0);
+    [bin(0.0, 1.0) - centre, bin(1.0, 0.0) - centre, centre, 0.0]
+}
+
+/// The views of a fan (`lib/fan.wgsl`), computed in f64.
+fn fan_table(geometry: &RayGeometry, fan: Fan) -> Arc<[u32]> {
+    let [height, width] = geometry.pixel.map(|length| length / fan.source_to_centre);
+    let words = geometry.angles.iter().flat_map(|angle| {
+        let (sin, cos) = angle.sin_cos();
+        [cos * width, sin * width, sin * height, cos * height].map(word)
     });
     words.collect()
+}
+
+/// The tangents of the rays of a curved detector's bins, and of one more to either side.
+fn tangents(geometry: &RayGeometry) -> Arc<[u32]> {
+    let bins = 0..geometry.bins + 2;
+    let words = bins.map(|k| word(geometry.ray_angle(k as f64 - 1.0).tan()));
+    words.collect()
+}
+
+fn word(number: f64) -> u32 {
+    (number as f32).to_bits()
 }
 
 /// What one dispatch reads: entries `item..item + n` of the batch, lines `begin..end` of each,
@@ -126,11 +158,17 @@ fn parts(n: usize, [lines, length]: [usize; 2], limit: usize) -> Option<(Vec<Par
 /// One of the four kernels on a geometry.
 struct Kernel<'a> {
     path: &'static str,
-    beam: &'a ParallelBeam,
-    table: Arc<[u32]>,
+    geometry: &'a RayGeometry,
+    /// What is read of the views of parallel beams.
+    table: fn(&RayGeometry) -> Arc<[u32]>,
     /// Images to sinograms, or sinograms to images.
     of_images: bool,
-    /// Elements of a line that may count, if the kernel goes through them.
+    /// Steps along rays, with the geometry's projector.
+    projects: bool,
+    /// Reads the rays' tangents.
+    rays: bool,
+    /// Elements of a line that may count, if the kernel goes through so many; for a fan it finds
+    /// for itself how many there are.
     window: Option<usize>,
     /// For each result.
     flops: usize,
@@ -139,8 +177,11 @@ struct Kernel<'a> {
 impl Kernel<'_> {
     /// The dispatches for a batch of `n`.
     fn lower(self, n: usize, reading: Reading) -> Lowered {
-        let beam = self.beam;
-        let (image, sinogram) = ([beam.rows, beam.columns], [beam.angles.len(), beam.bins]);
+        let geometry = self.geometry;
+        let (image, sinogram) = (
+            [geometry.rows, geometry.columns],
+            [geometry.angles.len(), geometry.bins],
+        );
         let (from, to) = match self.of_images {
             true => (image, sinogram),
             false => (sinogram, image),
@@ -149,7 +190,7 @@ impl Kernel<'_> {
             Reading::Storage => None,
             Reading::Uniform { limit } => parts(n, from, limit),
         };
-        let views = beam.angles.len();
+        let views = geometry.angles.len();
         let mut variant = Variant::new();
         if views <= UNIFORM_VIEWS {
             variant = variant
@@ -158,6 +199,28 @@ impl Kernel<'_> {
         }
         if let Some(window) = self.window {
             variant = variant.constant("WINDOW", window as u32);
+        }
+        let mut curve = None;
+        let (table, [shift, per_bin, metres]) = match geometry.beam {
+            Beam::Parallel => ((self.table)(geometry), [0.0, 1.0, 0.0]),
+            Beam::Fan(fan) => {
+                variant = variant.flag("FAN");
+                if fan.detector == Detector::Curved {
+                    variant = variant.flag("CURVED");
+                    curve = self.rays.then(|| tangents(geometry));
+                }
+                let far = fan.source_to_detector();
+                let area = geometry.pixel[0] * geometry.pixel[1];
+                let scalars = [
+                    geometry.offset / far,
+                    geometry.bin_width / far,
+                    area / fan.source_to_centre,
+                ];
+                (fan_table(geometry, fan), scalars)
+            }
+        };
+        if self.projects && geometry.projector == Projector::Siddon {
+            variant = variant.flag("SIDDON");
         }
         if let Some((_, bound)) = divided {
             variant = (variant.flag("UNIFORM").flag("FOUR")).constant("SOURCE", bound as u32 / 4);
@@ -182,10 +245,14 @@ impl Kernel<'_> {
                 begin: part.begin as u32,
                 end: part.end as u32,
                 start: part.start as u32,
-                rows: beam.rows as u32,
-                columns: beam.columns as u32,
+                rows: geometry.rows as u32,
+                columns: geometry.columns as u32,
                 views: views as u32,
-                bins: beam.bins as u32,
+                bins: geometry.bins as u32,
+                shift: shift as f32,
+                per_bin: per_bin as f32,
+                bins_per: (1.0 / per_bin) as f32,
+                metres: metres as f32,
                 pad0: 0,
                 pad1: 0,
                 pad2: 0,
@@ -198,11 +265,14 @@ impl Kernel<'_> {
                     bytes: 4 * bound as u64,
                 },
             };
-            let bindings = vec![
+            let mut bindings = vec![
                 ("source", source),
-                ("views", Slot::Table(self.table.clone())),
+                ("views", Slot::Table(table.clone())),
                 ("result", Slot::Output),
             ];
+            if let Some(tangents) = &curve {
+                bindings.push(("tangents", Slot::Table(tangents.clone())));
+            }
             let lines = part.end - part.begin;
             let read = part.n * lines * from[1];
             // Beyond 64 bits for geometries that no adapter has the memory for.
@@ -228,68 +298,101 @@ const CLAMPED: Trust = Trust::Unchecked;
 
 /// The whole numbers that may lie within `reach` of a real one, and within the kernels' slack of
 /// 0.01 more.
-fn window(reach: f64, extent: usize) -> Option<usize> {
-    Some(((2.0 * reach + 0.02).floor() as usize + 1).min(extent))
+fn window(reach: f64, extent: usize) -> usize {
+    ((2.0 * reach + 0.02).floor() as usize + 1).min(extent)
+}
+
+/// The bins of a view of parallel rays that may pass a pixel by less than one.
+fn bins_near(geometry: &RayGeometry) -> Option<usize> {
+    if geometry.beam != Beam::Parallel {
+        return None;
+    }
+    let reach = (0..geometry.angles.len()).map(|view| {
+        let [here, next] = [0.0, 1.0].map(|bin| geometry.crossings(view, bin).at_centre);
+        1.0 / (next - here).abs()
+    });
+    Some(window(reach.fold(0.0, f64::max), geometry.bins))
+}
+
+/// The pixels of a line that may fall within one bin of parallel rays.
+fn pixels_near(geometry: &RayGeometry) -> Option<usize> {
+    if geometry.beam != Beam::Parallel {
+        return None;
+    }
+    let reach = (0..geometry.angles.len()).map(|view| {
+        let [per_column, per_row, ..] = bins_of_pixels(geometry, view);
+        1.0 / per_column.abs().max(per_row.abs())
+    });
+    let extent = geometry.rows.max(geometry.columns);
+    Some(window(reach.fold(0.0, f64::max), extent))
 }
 
 /// Images to sinograms, for a batch of `n`.
-pub fn forward(beam: &ParallelBeam, n: usize, reading: Reading) -> Lowered {
+pub fn forward(geometry: &RayGeometry, n: usize, reading: Reading) -> Lowered {
     let kernel = Kernel {
         path: "ray/forward.wgsl",
-        beam,
-        table: view_table(beam),
+        geometry,
+        table: view_table,
         of_images: true,
+        projects: true,
+        rays: true,
         window: None,
-        flops: 5 * beam.rows.max(beam.columns),
+        flops: 5 * geometry.rows.max(geometry.columns),
     };
     kernel.lower(n, reading)
 }
 
 /// Sinograms to images, for a batch of `n`.
-pub fn adjoint(beam: &ParallelBeam, n: usize, reading: Reading) -> Lowered {
-    let views = 0..beam.angles.len();
-    let reach = views.map(|v| 1.0 / beam.joseph_view(v).per_bin.abs());
+pub fn adjoint(geometry: &RayGeometry, n: usize, reading: Reading) -> Lowered {
     // A pixel lies on about 2 |cos| h / w bins of a view.
-    let bins = (2.0 * beam.pixel / beam.bin_width).ceil() as usize;
+    let pixel = geometry.pixel[0].max(geometry.pixel[1]);
+    let bins = (2.0 * pixel / geometry.ray_spacing()).ceil() as usize;
+    let of_bin = match geometry.beam {
+        Beam::Parallel => 5,
+        Beam::Fan(_) => 20,
+    };
     let kernel = Kernel {
         path: "ray/adjoint.wgsl",
-        beam,
-        table: view_table(beam),
+        geometry,
+        table: view_table,
         of_images: false,
-        window: window(reach.fold(0.0, f64::max), beam.bins),
-        flops: beam.angles.len() * (4 + 5 * bins),
+        projects: true,
+        rays: true,
+        window: bins_near(geometry),
+        flops: geometry.angles.len() * (4 + of_bin * bins),
     };
     kernel.lower(n, reading)
 }
 
 /// Sinograms to images by linear interpolation between bins, for a batch of `n`.
-pub fn backproject(beam: &ParallelBeam, n: usize, reading: Reading) -> Lowered {
+pub fn backproject(geometry: &RayGeometry, n: usize, reading: Reading) -> Lowered {
     let kernel = Kernel {
         path: "ray/backproject.wgsl",
-        beam,
-        table: bin_table(beam),
+        geometry,
+        table: bin_table,
         of_images: false,
+        projects: false,
+        rays: false,
         window: None,
-        flops: 9 * beam.angles.len(),
+        flops: 9 * geometry.angles.len(),
     };
     kernel.lower(n, reading)
 }
 
 /// Images to sinograms with the weights of [`backproject`], for a batch of `n`.
-pub fn backproject_transpose(beam: &ParallelBeam, n: usize, reading: Reading) -> Lowered {
-    let reach = (0..beam.angles.len()).map(|v| {
-        let [per_column, per_row, _] = beam.bin_view(v);
-        1.0 / per_column.abs().max(per_row.abs())
-    });
-    let extent = beam.rows.max(beam.columns);
+pub fn backproject_transpose(geometry: &RayGeometry, n: usize, reading: Reading) -> Lowered {
+    let extent = geometry.rows.max(geometry.columns);
     // On each line, the pixels within one bin: at most about 2 sqrt(2) w / h.
-    let pixels = (3.0 * beam.bin_width / beam.pixel).ceil() as usize;
+    let pixel = geometry.pixel[0].min(geometry.pixel[1]);
+    let pixels = (3.0 * geometry.ray_spacing() / pixel).ceil() as usize;
     let kernel = Kernel {
         path: "ray/backproject_transpose.wgsl",
-        beam,
-        table: bin_table(beam),
+        geometry,
+        table: bin_table,
         of_images: true,
-        window: window(reach.fold(0.0, f64::max), extent),
+        projects: false,
+        rays: true,
+        window: pixels_near(geometry),
         flops: extent * (8 + 6 * pixels),
     };
     kernel.lower(n, reading)

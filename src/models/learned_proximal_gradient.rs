@@ -319,7 +319,7 @@ impl Block {
 mod tests {
     use super::*;
     use crate::operators::RayTransform;
-    use crate::shape::ParallelBeam;
+    use crate::shape::RayGeometry;
     use crate::tape::reference::evaluate;
 
     fn count(group: Group, basis: BasisKind, channels: usize) -> usize {
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn an_untrained_residual_network_returns_its_start() {
-        let beam = ParallelBeam::equispaced([8, 8], 0.36, 6, 12);
+        let beam = RayGeometry::parallel([8, 8], 0.36, 6, 12);
         let operator = RayTransform::new(beam);
         let config = LearnedProximalGradientConfig {
             width: 8,

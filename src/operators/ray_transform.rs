@@ -2,31 +2,31 @@
 
 use super::{Filter, LinearOperator, fbp};
 use crate::error::Result;
-use crate::shape::{ParallelBeam, Shape};
+use crate::shape::{RayGeometry, Shape};
 use crate::tape::{Tape, Var};
 use std::sync::Arc;
 
-/// The parallel-beam ray transform by Joseph's method, lengths in metres.
+/// The ray transform of parallel or fan beams by Joseph's or Siddon's method, lengths in metres.
 #[derive(Clone, Debug)]
 pub struct RayTransform {
-    geometry: Arc<ParallelBeam>,
+    geometry: Arc<RayGeometry>,
 }
 
 impl RayTransform {
     /// The transform of this geometry.
-    pub fn new(geometry: ParallelBeam) -> Self {
+    pub fn new(geometry: RayGeometry) -> Self {
         RayTransform {
             geometry: Arc::new(geometry),
         }
     }
 
     /// The geometry.
-    pub fn geometry(&self) -> &ParallelBeam {
+    pub fn geometry(&self) -> &RayGeometry {
         &self.geometry
     }
 
     /// The geometry as the tape's operations hold it.
-    pub fn shared_geometry(&self) -> &Arc<ParallelBeam> {
+    pub fn shared_geometry(&self) -> &Arc<RayGeometry> {
         &self.geometry
     }
 }

@@ -7,9 +7,8 @@ use crate::config::within;
 use crate::data::phase::SmoothPhase;
 use crate::error::{Error, Result};
 use crate::operators::{Composed, LinearOperator, Noise, RayTransform, Several, Stacked};
-use crate::shape::ParallelBeam;
+use crate::shape::{Beam, Detector, Fan, Projector, RayGeometry, equally_spaced};
 use serde::{Deserialize, Serialize};
-use std::f64::consts::PI;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -87,7 +86,7 @@ impl ProblemConfig {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum OperatorConfig {
-    /// Parallel-beam computed tomography.
+    /// Computed tomography.
     RayTransform(RayTransformConfig),
     /// Magnetic resonance imaging.
     Fourier(FourierConfig),
@@ -309,29 +308,95 @@ impl ImageSize {
     }
 }
 
-/// A parallel-beam scan; lengths in metres. The geometry is that of [`ParallelBeam`].
+/// The field of view: its width in metres, of square pixels, or `[height, width]`.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected metres, or [height, width] in metres")]
+pub enum FieldOfView {
+    /// Width of the image; pixels are square.
+    Width(f64),
+    /// Height and width of the image.
+    Extents([f64; 2]),
+}
+
+impl FieldOfView {
+    /// Height and width of a pixel in metres.
+    fn pixel(self, [rows, columns]: [usize; 2]) -> Result<[f64; 2]> {
+        let length = |metres: f64| within("operator.field_of_view", metres, 1e-6..=1e3);
+        Ok(match self {
+            FieldOfView::Width(width) => [length(width)? / columns as f64; 2],
+            FieldOfView::Extents([height, width]) => [
+                length(height)? / rows as f64,
+                length(width)? / columns as f64,
+            ],
+        })
+    }
+}
+
+/// How the rays of one view run; lengths in metres.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum BeamConfig {
+    /// Side by side.
+    Parallel {},
+    /// From a source that turns about the image's centre with the detector: [`Fan`].
+    Fan {
+        /// From the source to the image's centre; the source is outside the image.
+        source_to_centre: f64,
+        /// From the image's centre to the detector.
+        centre_to_detector: f64,
+        /// `flat` (the default) or `curved`, an arc about the source along which `detector_width`
+        /// and `detector_offset` are measured.
+        #[serde(default)]
+        detector: Detector,
+        /// The views' range unless `angles` or `angular_range` is given; see [`ScanConfig`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scan: Option<ScanConfig>,
+    },
+}
+
+/// How far a fan turns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScanConfig {
+    /// A whole turn, the default.
+    Full,
+    /// Half a turn and the fan's angle, just enough to see every line; with `angular_range`, at least
+    /// that.
+    Short,
+}
+
+/// A scan by parallel or divergent rays; lengths in metres, angles in degrees. The geometry is that
+/// of [`RayGeometry`].
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RayTransformConfig {
     /// Pixels of the image.
     pub image_size: ImageSize,
-    /// Views equally spaced on [0, 180) degrees; 50 unless `angles` is given.
+    /// Views equally spaced on the angular range; 50 unless `angles` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub views: Option<usize>,
-    /// View angles in degrees, instead of `views`.
+    /// The first view's angle and the angle that they stop before: `[0, 180]`, of a fan `[0, 360]`.
+    /// Less is a scan of limited angle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub angular_range: Option<[f64; 2]>,
+    /// View angles, instead of `views`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub angles: Option<Vec<f64>>,
     /// Bins of the detector; by default the image's diagonal in pixels, rounded up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detector_bins: Option<usize>,
-    /// Width of the image.
-    pub field_of_view: f64,
-    /// Width of a bin; by default the bins cover the image's diagonal, `sqrt(2)` times the field
-    /// of view of a square image.
+    /// Width of the image, or its height and width.
+    pub field_of_view: FieldOfView,
+    /// Width of a bin; by default the bins cover the circle around the image, `sqrt(2)` times the
+    /// field of view of a square image and parallel rays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detector_width: Option<f64>,
     /// Shift of the detector's centre.
     pub detector_offset: f64,
+    /// How a ray weights the pixels that it meets: `joseph` or `siddon`.
+    pub projector: Projector,
+    /// Parallel rays or a fan.
+    pub beam: BeamConfig,
 }
 
 impl Default for RayTransformConfig {
@@ -339,11 +404,14 @@ impl Default for RayTransformConfig {
         RayTransformConfig {
             image_size: ImageSize::Square(512),
             views: None,
+            angular_range: None,
             angles: None,
             detector_bins: None,
-            field_of_view: 0.36,
+            field_of_view: FieldOfView::Width(0.36),
             detector_width: None,
             detector_offset: 0.0,
+            projector: Projector::Joseph,
+            beam: BeamConfig::Parallel {},
         }
     }
 }
@@ -356,66 +424,145 @@ impl RayTransformConfig {
     ///
     /// # Errors
     /// [`Error::Config`] naming the key whose value cannot be used.
-    pub fn geometry(&self, oversampling: usize) -> Result<ParallelBeam> {
+    pub fn geometry(&self, oversampling: usize) -> Result<RayGeometry> {
         let [rows, columns] = self.image_size.checked()?;
-        within("operator.field_of_view", self.field_of_view, 1e-6..=1e3)?;
-        let angles = self.angles_in_radians()?;
-        // The relation to the configured grid holds on the finer one as well.
-        let pixel = self.field_of_view / columns as f64;
+        let pixel = self.field_of_view.pixel([rows, columns])?;
         let diagonal = (rows as f64).hypot(columns as f64);
         let bins = self.detector_bins.unwrap_or(diagonal.ceil() as usize);
         within("operator.detector_bins", bins, 1..=65_536)?;
-        let bin_width = match self.detector_width {
+        // The relations to the configured grid hold on the finer one as well.
+        let mut geometry = RayGeometry {
+            rows,
+            columns,
+            pixel,
+            beam: Beam::Parallel,
+            angles: Vec::new(),
+            bins,
+            bin_width: 0.0,
+            offset: 0.0,
+            projector: self.projector,
+        };
+        if let BeamConfig::Fan {
+            source_to_centre,
+            centre_to_detector,
+            detector,
+            ..
+        } = self.beam
+        {
+            let length = |key: &str, metres: f64| within(key, metres, 1e-6..=1e4);
+            let fan = Fan {
+                source_to_centre: length("operator.beam.source_to_centre", source_to_centre)?,
+                centre_to_detector: length("operator.beam.centre_to_detector", centre_to_detector)?,
+                detector,
+            };
+            let least = geometry.radius() + pixel[0].max(pixel[1]);
+            if source_to_centre <= least {
+                return Err(Error::Config(format!(
+                    "operator.beam.source_to_centre = {source_to_centre} puts the source into the image, which turns about its centre and whose corners are {:.4} m from there: use more than {least:.4}, or a smaller operator.field_of_view",
+                    geometry.radius()
+                )));
+            }
+            geometry.beam = Beam::Fan(fan);
+        }
+        let magnification = match geometry.beam {
+            Beam::Parallel => 1.0,
+            Beam::Fan(fan) => fan.source_to_detector() / fan.source_to_centre,
+        };
+        geometry.bin_width = match self.detector_width {
             Some(width) => {
-                let range = 1e-3 * pixel..=1e3 * pixel;
+                let [least, most] = [1e-3 * pixel[0].min(pixel[1]), 1e3 * pixel[0].max(pixel[1])];
+                let range = magnification * least..=magnification * most;
                 within("operator.detector_width", width, range)?
             }
-            None => diagonal * pixel / bins as f64,
+            None => geometry.covering_width(),
         };
         // Farther out, no ray would meet the image.
-        let reach = 0.5 * (diagonal * pixel + bins as f64 * bin_width);
-        let offset = within(
+        let reach = 0.5 * bins as f64 * (geometry.covering_width() + geometry.bin_width);
+        geometry.offset = within(
             "operator.detector_offset",
             self.detector_offset,
             -reach..=reach,
         )?;
-        Ok(ParallelBeam {
-            rows: oversampling * rows,
-            columns: oversampling * columns,
-            pixel: pixel / oversampling as f64,
-            angles,
-            bins,
-            bin_width,
-            offset,
-        })
+        let half = geometry.half_fan().to_degrees();
+        if geometry.check().is_err() {
+            return Err(Error::Config(format!(
+                "operator.detector_width = {} and operator.detector_bins = {bins} make a fan whose rays are up to {half:.1} degrees from the central one, and 85 are possible: use fewer or narrower bins, or a larger operator.beam.source_to_centre",
+                geometry.bin_width
+            )));
+        }
+        geometry.angles = self.angles_in_radians(geometry.half_fan())?;
+        geometry.rows *= oversampling;
+        geometry.columns *= oversampling;
+        geometry.pixel = pixel.map(|length| length / oversampling as f64);
+        Ok(geometry)
     }
 
-    fn angles_in_radians(&self) -> Result<Vec<f64>> {
+    /// The views' angles, with rays up to `half_fan` radians from the central one.
+    fn angles_in_radians(&self, half_fan: f64) -> Result<Vec<f64>> {
         const VIEWS: std::ops::RangeInclusive<usize> = 1..=100_000;
-        match (&self.angles, self.views) {
-            (Some(_), Some(_)) => Err(Error::Config(
-                "operator.views and operator.angles are both given: keep `views` for equally spaced ones, `angles` for any others".into(),
-            )),
-            (Some(angles), None) => {
-                within("the number of operator.angles", angles.len(), VIEWS)?;
-                let radians = |&a: &f64| Ok(within("operator.angles", a, -360.0..=360.0)?.to_radians());
-                angles.iter().map(radians).collect()
+        let scan = match self.beam {
+            BeamConfig::Parallel {} => None,
+            BeamConfig::Fan { scan, .. } => scan,
+        };
+        if let Some(angles) = &self.angles {
+            let others = [
+                ("views", self.views.is_some()),
+                ("angular_range", self.angular_range.is_some()),
+                ("beam.scan", scan.is_some()),
+            ];
+            if let Some((key, _)) = others.into_iter().find(|(_, given)| *given) {
+                return Err(Error::Config(format!(
+                    "operator.{key} and operator.angles are both given: keep `{key}` for equally spaced views, `angles` for any others"
+                )));
             }
-            (None, views) => {
-                let views = views.unwrap_or(Self::DEFAULT_VIEWS);
-                within("operator.views", views, VIEWS)?;
-                Ok((0..views).map(|v| PI * v as f64 / views as f64).collect())
-            }
+            within("the number of operator.angles", angles.len(), VIEWS)?;
+            let radians = |&a: &f64| Ok(within("operator.angles", a, -360.0..=360.0)?.to_radians());
+            return angles.iter().map(radians).collect();
         }
+        let views = self.views.unwrap_or(Self::DEFAULT_VIEWS);
+        within("operator.views", views, VIEWS)?;
+        let turn = match self.beam {
+            BeamConfig::Parallel {} => 180.0,
+            BeamConfig::Fan { .. } => 360.0,
+        };
+        let least = 180.0 + 2.0 * half_fan.to_degrees();
+        let [from, to] = match (self.angular_range, scan) {
+            (None, None | Some(ScanConfig::Full)) => [0.0, turn],
+            (None, Some(ScanConfig::Short)) => [0.0, least],
+            (Some(range), _) => {
+                let [from, to] = range;
+                within("operator.angular_range", from, -360.0..=360.0)?;
+                // A range that is empty or backward fails here as well.
+                let extent = within(
+                    "the extent of operator.angular_range",
+                    to - from,
+                    1e-3..=360.0,
+                )?;
+                let (scan, needed) = match scan {
+                    None => ("limited", 0.0),
+                    Some(ScanConfig::Short) => ("short", least),
+                    Some(ScanConfig::Full) => ("full", turn),
+                };
+                // The range may have been written with the digits of a message.
+                if extent < needed - 1e-6 {
+                    return Err(Error::Config(format!(
+                        "operator.angular_range = [{from}, {to}] is {extent} degrees, and operator.beam.scan = \"{scan}\" takes {needed:.2} at least (a short scan turns by 180 degrees and the fan's angle, here {:.2}): widen the range, or remove `scan` for a scan of limited angle",
+                        least - 180.0
+                    )));
+                }
+                range
+            }
+        };
+        Ok(equally_spaced(from.to_radians(), to.to_radians(), views))
     }
 
     fn resolved(&self) -> Result<Self> {
-        let beam = self.geometry(1)?;
-        let views = self.angles.is_none().then_some(beam.angles.len());
+        let geometry = self.geometry(1)?;
+        let views = self.angles.is_none().then_some(geometry.angles.len());
         Ok(RayTransformConfig {
             views,
-            detector_bins: Some(beam.bins),
-            detector_width: Some(beam.bin_width),
+            detector_bins: Some(geometry.bins),
+            detector_width: Some(geometry.bin_width),
             ..self.clone()
         })
     }

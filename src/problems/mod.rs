@@ -28,7 +28,10 @@ mod matrix;
 mod scaled;
 
 pub use blur::{BlurConfig, BoxConfig, GaussianConfig, KernelConfig, MotionConfig};
-pub use config::{ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig, SeveralConfig};
+pub use config::{
+    BeamConfig, FieldOfView, ImageSize, OperatorConfig, ProblemConfig, RayTransformConfig,
+    ScanConfig, SeveralConfig,
+};
 pub use downsampling::DownsamplingConfig;
 pub use file_or::FileOr;
 pub use fourier::{BirdcageConfig, CartesianConfig, CoilsConfig, FourierConfig, MaskConfig};

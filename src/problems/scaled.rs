@@ -237,7 +237,22 @@ mod tests {
         let [a, b] = [&fine, &coarse].map(|g| length(g.bins, g.bin_width));
         assert!((a - b).abs() < 1e-15, "{a} {b}");
         assert_eq!((coarse.offset, fine.offset), (0.01, 0.01));
-        assert!((coarse.pixel - 4.0 * fine.pixel).abs() < 1e-15);
+        assert!((coarse.pixel[0] - 4.0 * fine.pixel[0]).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_fan_keeps_its_distances_and_its_angles() {
+        let beam = "beam = { kind = 'fan', source_to_centre = 0.5, centre_to_detector = 0.3, scan = 'short' }";
+        let text = format!("kind = 'ray_transform'\nimage_size = 128\nviews = 60\n{beam}");
+        let [fine, coarse] = [128, 32].map(|side| match scaled(&text, side) {
+            Ok(OperatorConfig::RayTransform(config)) => config.geometry(1).expect("valid"),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!((coarse.rows, coarse.angles.len()), (32, 15));
+        assert_eq!(coarse.beam, fine.beam);
+        assert!((coarse.half_fan() - fine.half_fan()).abs() < 1e-12);
+        // The same arc, in a quarter as many steps.
+        assert!((coarse.angles[1] - fine.angles[4]).abs() < 1e-12);
     }
 
     #[test]

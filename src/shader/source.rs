@@ -54,6 +54,7 @@ static SOURCES: &[Source] = sources![
     "layout/copy.wgsl",
     "lib/bins.wgsl",
     "lib/conv.wgsl",
+    "lib/fan.wgsl",
     "lib/folding.wgsl",
     "lib/gradient.wgsl",
     "lib/image.wgsl",

@@ -17,13 +17,15 @@
 mod affine;
 mod fourier;
 mod grid_symmetry;
-mod parallel_beam;
+mod ray_geometry;
 mod window;
 
 pub use affine::{Affine, Maps};
 pub use fourier::{Fourier, FourierAxes, FourierDirection, FourierScale, FourierValues};
 pub use grid_symmetry::GridSymmetry;
-pub use parallel_beam::{JosephView, ParallelBeam};
+pub use ray_geometry::{
+    Beam, Crossings, Detector, Fan, Projector, Ray, RayGeometry, Sighting, equally_spaced,
+};
 pub use window::{Padding, Window};
 
 use std::fmt;

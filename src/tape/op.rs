@@ -4,7 +4,7 @@ use crate::group::SymmetricConv;
 pub use crate::kernels::adam::AdamConstants;
 pub use crate::kernels::random::Distribution;
 pub use crate::reference::elementwise::{Binary, Unary};
-use crate::shape::{Fourier, GridSymmetry, ParallelBeam, Shape, Window};
+use crate::shape::{Fourier, GridSymmetry, RayGeometry, Shape, Window};
 use std::sync::Arc;
 
 /// What a node computes. The inputs are in the node; shapes are those of [`crate::shape`].
@@ -73,15 +73,15 @@ pub enum Op {
     },
     /// An exact symmetry of the pixel grid applied to the last two axes.
     Symmetry(GridSymmetry),
-    /// Ray transform of images (N 1 H W) to sinograms (N 1 views bins), Joseph's method.
-    RayForward(Arc<ParallelBeam>),
+    /// Ray transform of images (N 1 H W) to sinograms (N 1 views bins).
+    RayForward(Arc<RayGeometry>),
     /// Its exact transpose.
-    RayAdjoint(Arc<ParallelBeam>),
+    RayAdjoint(Arc<RayGeometry>),
     /// Pixel-driven back-projection of sinograms (N 1 views bins) to images (N 1 H W): the sum over
     /// the views, interpolated linearly between bins. Not the transpose of the ray transform.
-    RayBackproject(Arc<ParallelBeam>),
+    RayBackproject(Arc<RayGeometry>),
     /// Its exact transpose.
-    RayBackprojectTranspose(Arc<ParallelBeam>),
+    RayBackprojectTranspose(Arc<RayGeometry>),
     /// Images (N C H W) moved by affine maps: inputs `x` and the maps (N 1 5 4, see
     /// [`crate::shape::Maps`]).
     Warp,

@@ -115,11 +115,13 @@ fn value(nodes: &[Node], node: &Node, values: &[Vec<f64>], feeds: &mut Feeds) ->
             layout::concat(&parts, *axis)
         }
         Op::Symmetry(g) => layout::grid_symmetry(x(0), shape(0), *g),
-        Op::RayForward(beam) => ray_transform::forward(x(0), node.shape.n(), beam).value,
-        Op::RayAdjoint(beam) => ray_transform::adjoint(x(0), node.shape.n(), beam).value,
-        Op::RayBackproject(beam) => ray_transform::backproject(x(0), node.shape.n(), beam).value,
-        Op::RayBackprojectTranspose(beam) => {
-            ray_transform::backproject_transpose(x(0), node.shape.n(), beam).value
+        Op::RayForward(geometry) => ray_transform::forward(x(0), node.shape.n(), geometry).value,
+        Op::RayAdjoint(geometry) => ray_transform::adjoint(x(0), node.shape.n(), geometry).value,
+        Op::RayBackproject(geometry) => {
+            ray_transform::backproject(x(0), node.shape.n(), geometry).value
+        }
+        Op::RayBackprojectTranspose(geometry) => {
+            ray_transform::backproject_transpose(x(0), node.shape.n(), geometry).value
         }
         Op::Warp => warp::forward(x(0), shape(0), x(1)).value,
         Op::WarpAdjoint => warp::adjoint(x(0), shape(0), x(1)).value,

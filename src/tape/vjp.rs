@@ -292,10 +292,10 @@ impl Tape {
                 Ok(parts)
             }
             Op::Symmetry(g) => one(self.symmetry(dy, g.inverse())),
-            Op::RayForward(beam) => one(self.ray_adjoint(dy, beam)?),
-            Op::RayAdjoint(beam) => one(self.ray_forward(dy, beam)?),
-            Op::RayBackproject(beam) => one(self.ray_backproject_transpose(dy, beam)?),
-            Op::RayBackprojectTranspose(beam) => one(self.ray_backproject(dy, beam)?),
+            Op::RayForward(geometry) => one(self.ray_adjoint(dy, geometry)?),
+            Op::RayAdjoint(geometry) => one(self.ray_forward(dy, geometry)?),
+            Op::RayBackproject(geometry) => one(self.ray_backproject_transpose(dy, geometry)?),
+            Op::RayBackprojectTranspose(geometry) => one(self.ray_backproject(dy, geometry)?),
             Op::Warp | Op::WarpAdjoint => {
                 if wanted[1] {
                     return Err(Error::NoGradient { op: op.name() });

@@ -550,11 +550,11 @@ mod tests {
     use crate::models::LearnedProximalGradient;
     use crate::models::LearnedProximalGradientConfig;
     use crate::operators::{Noise, RayTransform};
-    use crate::shape::ParallelBeam;
+    use crate::shape::RayGeometry;
 
     /// Bytes of the paper's training step at full size, without a device.
     fn full_size(recompute: bool, capabilities: Capabilities) -> u64 {
-        let beam = ParallelBeam::equispaced([512, 512], 0.36, 50, 728);
+        let beam = RayGeometry::parallel([512, 512], 0.36, 50, 728);
         let operator = RayTransform::new(beam);
         let config = LearnedProximalGradientConfig {
             recompute,
@@ -593,7 +593,7 @@ mod tests {
         use crate::gpu::Selection;
         use crate::losses::{EquivariantImaging, Splitting, Sure};
         let gpu = Gpu::open(&Selection::default()).expect("an adapter");
-        let operator = RayTransform::new(ParallelBeam::equispaced([8, 8], 0.36, 6, 12));
+        let operator = RayTransform::new(RayGeometry::parallel([8, 8], 0.36, 6, 12));
         let (images, measurements) = (vec![0.5; 2 * 64], vec![0.1; 2 * 72]);
         let data = Dataset::new(images, measurements, operator.domain(), operator.range())
             .expect("fits")

@@ -133,7 +133,7 @@ mod tests {
     use crate::kernels::conv2d::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
     use crate::kernels::fourier::{FourierAlgorithm, FourierProblem};
     use crate::kernels::ray_transform::{RayMap, RayProblem, Reading};
-    use crate::shape::{Fourier, Padding, ParallelBeam, Window};
+    use crate::shape::{Fourier, Padding, RayGeometry, Window};
 
     fn lavapipe() -> Capabilities {
         Capabilities {
@@ -235,7 +235,7 @@ mod tests {
                 transform: Fourier::planes().inverse(),
             });
         }
-        let beam = ParallelBeam::equispaced([20, 20], 0.36, 7, 29);
+        let beam = RayGeometry::parallel([20, 20], 0.36, 7, 29);
         for map in [
             RayMap::Forward,
             RayMap::Adjoint,
@@ -244,7 +244,7 @@ mod tests {
         ] {
             check::<Reading>(&RayProblem {
                 map,
-                beam: beam.clone().into(),
+                geometry: beam.clone().into(),
                 n: 3,
             });
         }

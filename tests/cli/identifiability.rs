@@ -126,3 +126,15 @@ fn what_does_not_fit_is_refused() {
     let missing = "check identifiability --problem mask.toml --group C4";
     place.refused(missing, 4, &["mask.npy"]);
 }
+
+#[test]
+fn quarter_turns_of_a_fan_reveal_more_than_one_view() {
+    let place = Place::new();
+    let fan = "beam = { kind = \"fan\", source_to_centre = 0.6, centre_to_detector = 0.4 }";
+    let scan = "[operator]\nkind = \"ray_transform\"\nimage_size = 8\nviews = 1\n";
+    place.text("fan.toml", &format!("{scan}{fan}\n"));
+    let (found, _) = check(&place, "--problem fan.toml --group C4");
+    let rank = |part: &str| found[part]["rank"].as_u64().unwrap();
+    assert!((1..=12).contains(&rank("alone")), "{found}");
+    assert!(rank("stacked") > 2 * rank("alone"), "{found}");
+}

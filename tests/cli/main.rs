@@ -11,5 +11,6 @@ mod place;
 mod restoration;
 mod results;
 mod runs;
+mod scans;
 mod speed;
 mod usage;

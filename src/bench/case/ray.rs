@@ -5,23 +5,23 @@ use crate::bench::name::{Direction, default_bins};
 use crate::error::Result;
 use crate::operators::{LinearOperator, RayTransform};
 use crate::reference::{Twin, ray_transform};
-use crate::shape::ParallelBeam;
+use crate::shape::RayGeometry;
 use crate::tape::Tape;
 use crate::tape::plan::{Options, Plan, Store};
 
 const FIELD_OF_VIEW: f64 = 0.36;
 
 /// The geometry on a detector that spans the image's diagonal.
-pub(super) fn beam(size: usize, views: usize, bins: Option<usize>) -> ParallelBeam {
+pub(super) fn beam(size: usize, views: usize, bins: Option<usize>) -> RayGeometry {
     let bins = bins.unwrap_or_else(|| default_bins(size));
-    ParallelBeam::equispaced([size, size], FIELD_OF_VIEW, views, bins)
+    RayGeometry::parallel([size, size], FIELD_OF_VIEW, views, bins)
 }
 
 /// The plan of one direction, and why it differs from its twin if it does.
 pub(super) fn ray(
     store: &Store,
     direction: Direction,
-    geometry: ParallelBeam,
+    geometry: RayGeometry,
     options: Options,
 ) -> Result<(Plan, Option<String>)> {
     let size = geometry.rows.max(geometry.columns);
@@ -48,7 +48,7 @@ pub(super) fn ray(
     // A crossing is rounded in units of the image's size, so a term is off by that much of the two
     // pixels that it lies between, even if its own weight is next to nothing.
     let largest = values.iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
-    let term = std::f64::consts::SQRT_2 * geometry.pixel * largest;
+    let term = std::f64::consts::SQRT_2 * geometry.pixel[0] * largest;
     let slack = 1.0 + size as f64 / UNITS;
     let magnitude = (twin.magnitude.iter())
         .map(|m| (m + term) * slack)

@@ -65,7 +65,7 @@ fn all(gpu: &Gpu, benchmark: Benchmark) -> Result<Variants> {
                     Direction::Forward => RayMap::Forward,
                     Direction::Adjoint => RayMap::Adjoint,
                 },
-                beam: Arc::new(beam(size, views, bins)),
+                geometry: Arc::new(beam(size, views, bins)),
                 n: 1,
             };
             of_family(capabilities, &problem, |reading: Reading| Forced {

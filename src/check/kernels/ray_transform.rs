@@ -5,15 +5,15 @@ use crate::check::harness::{Case, Problem, close, wide};
 use crate::kernels::Lowered;
 use crate::kernels::ray_transform::{self, Reading};
 use crate::reference::{Twin, ray_transform as twin};
-use crate::shape::ParallelBeam;
+use crate::shape::{Beam, Detector, Fan, Projector, RayGeometry};
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
 
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
     for kind in KINDS {
-        for (name, beam, batch) in geometries() {
+        for (name, geometry, batch) in geometries() {
             let row = format!("ray/{}/{name}", kind.name);
-            let cases = READINGS.map(|reading| case(kind, name, beam.clone(), batch, reading));
+            let cases = READINGS.map(|reading| case(kind, name, geometry.clone(), batch, reading));
             checks.push(Check::kernel(row, cases));
         }
     }
@@ -31,11 +31,11 @@ const READINGS: [Reading; 3] = [
 #[derive(Clone, Copy)]
 struct Kind {
     name: &'static str,
-    kernel: fn(&ParallelBeam, usize, Reading) -> Lowered,
-    twin: fn(&[f64], usize, &ParallelBeam) -> Twin,
-    terms: fn(&ParallelBeam, usize, [f64; 2], f64) -> Option<f64>,
+    kernel: fn(&RayGeometry, usize, Reading) -> Lowered,
+    twin: fn(&[f64], usize, &RayGeometry) -> Twin,
+    terms: fn(&RayGeometry, usize, [f64; 2], f64) -> Option<f64>,
     /// Bound of the sum's roundings and of those of the place where a term is read.
-    roundings: fn(&ParallelBeam) -> f64,
+    roundings: fn(&RayGeometry) -> f64,
     /// The input is an image.
     of_images: bool,
 }
@@ -45,20 +45,20 @@ const KINDS: [Kind; 4] = [
         name: "forward",
         kernel: ray_transform::forward,
         twin: twin::forward,
-        terms: joseph_term,
+        terms: ray_term,
         // Blocks of 16 lines.
-        roundings: |beam| crossing_roundings(beam) + 16.0 + extent(beam) / 16.0,
+        roundings: |geometry| crossing_roundings(geometry) + 16.0 + extent(geometry) / 16.0,
         of_images: true,
     },
     Kind {
         name: "adjoint",
         kernel: ray_transform::adjoint,
         twin: twin::adjoint,
-        terms: joseph_term,
+        terms: ray_term,
         // The bins of a view, then the views.
-        roundings: |beam| {
-            let bins = 2.0 * beam.pixel / beam.bin_width + 1.0;
-            crossing_roundings(beam) + bins + beam.angles.len() as f64
+        roundings: |geometry| {
+            let bins = 2.0 * pixel(geometry)[1] / geometry.ray_spacing() + 1.0;
+            crossing_roundings(geometry) + bins + geometry.angles.len() as f64
         },
         of_images: false,
     },
@@ -68,7 +68,9 @@ const KINDS: [Kind; 4] = [
         twin: twin::backproject,
         terms: bin_term,
         // Blocks of 16 views.
-        roundings: |beam| place_roundings(beam) + 16.0 + beam.angles.len() as f64 / 16.0,
+        roundings: |geometry| {
+            place_roundings(geometry) + 16.0 + geometry.angles.len() as f64 / 16.0
+        },
         of_images: false,
     },
     Kind {
@@ -77,71 +79,111 @@ const KINDS: [Kind; 4] = [
         twin: twin::backproject_transpose,
         terms: bin_term,
         // The pixels of a line, then the lines.
-        roundings: |beam| {
-            let pixels = 3.0 * beam.bin_width / beam.pixel + 1.0;
-            place_roundings(beam) + pixels + extent(beam)
+        roundings: |geometry| {
+            let pixels = 3.0 * geometry.ray_spacing() / pixel(geometry)[0] + 1.0;
+            place_roundings(geometry) + pixels + extent(geometry)
         },
         of_images: true,
     },
 ];
 
 /// Name, geometry, batch.
-fn geometries() -> Vec<(&'static str, ParallelBeam, usize)> {
-    let with_angles = |size, bins, angles: &[f64]| ParallelBeam {
+fn geometries() -> Vec<(&'static str, RayGeometry, usize)> {
+    let with_angles = |size, bins, angles: &[f64]| RayGeometry {
         angles: angles.to_vec(),
-        ..ParallelBeam::equispaced(size, 0.36, 1, bins)
+        ..RayGeometry::parallel(size, 0.36, 1, bins)
     };
-    let square = ParallelBeam::equispaced([37, 37], 0.36, 23, 59);
-    let wide = ParallelBeam {
+    let square = RayGeometry::parallel([37, 37], 0.36, 23, 59);
+    let wide = RayGeometry {
         offset: 0.013,
-        ..ParallelBeam::equispaced([20, 31], 0.36, 17, 47)
+        ..RayGeometry::parallel([20, 31], 0.36, 17, 47)
     };
     let all_around = [
         -2.9, -1.6, -FRAC_PI_4, 0.0, 0.7, FRAC_PI_2, 2.0, PI, 4.0, 6.2,
     ];
-    let tall = ParallelBeam {
+    let tall = RayGeometry {
         offset: -0.02,
         ..with_angles([31, 20], 41, &all_around)
     };
+    let siddon = |geometry: &RayGeometry| RayGeometry {
+        projector: Projector::Siddon,
+        ..geometry.clone()
+    };
+    let fan = |size, views, bins, near: f64, detector| {
+        let fan = Fan {
+            source_to_centre: near,
+            centre_to_detector: 0.4,
+            detector,
+        };
+        RayGeometry::fan(size, 0.36, views, bins, fan)
+    };
+    // Pixels that are not square, and a fan shifted off the image's centre.
+    let flat = RayGeometry {
+        pixel: [0.012, 0.01],
+        offset: 0.03,
+        ..fan([31, 20], 17, 47, 0.5, Detector::Flat)
+    };
+    // Narrower than the image, and bins finer than pixels.
+    let curved = RayGeometry {
+        bin_width: 0.004,
+        offset: -0.01,
+        angles: all_around.to_vec(),
+        ..fan([20, 31], 1, 90, 0.4, Detector::Curved)
+    };
     vec![
+        ("siddon", siddon(&square), 2),
+        ("siddon-tall-any-angle", siddon(&tall), 1),
         ("square", square, 2),
         ("wide-offset", wide, 1),
         ("tall-any-angle", tall, 3),
         ("one-view-45", with_angles([16, 16], 23, &[FRAC_PI_4]), 1),
         ("one-view-90", with_angles([16, 17], 24, &[FRAC_PI_2]), 1),
-        (
-            "few-bins",
-            ParallelBeam::equispaced([24, 24], 0.36, 9, 5),
-            1,
-        ),
+        ("few-bins", RayGeometry::parallel([24, 24], 0.36, 9, 5), 1),
         (
             "many-bins",
-            ParallelBeam::equispaced([12, 13], 0.36, 9, 199),
+            RayGeometry::parallel([12, 13], 0.36, 9, 199),
             1,
         ),
         (
             "many-views",
-            ParallelBeam::equispaced([4, 6], 0.36, 1100, 7),
+            RayGeometry::parallel([4, 6], 0.36, 1100, 7),
             1,
         ),
-        ("one-pixel", ParallelBeam::equispaced([1, 1], 0.36, 7, 3), 2),
+        ("one-pixel", RayGeometry::parallel([1, 1], 0.36, 7, 3), 2),
+        ("fan-siddon", siddon(&flat), 1),
+        ("fan-curved-siddon", siddon(&curved), 2),
+        ("fan-flat", flat, 2),
+        ("fan-curved", curved, 1),
+        // The source next to the image's corners, whose neighbouring rays run far apart.
+        ("fan-close", fan([24, 24], 9, 6, 0.275, Detector::Flat), 1),
+        (
+            "fan-close-curved",
+            fan([13, 12], 9, 100, 0.29, Detector::Curved),
+            1,
+        ),
+        (
+            "fan-many-views",
+            fan([4, 6], 1100, 7, 0.5, Detector::Curved),
+            1,
+        ),
+        ("fan-one-pixel", fan([1, 1], 7, 3, 0.9, Detector::Flat), 2),
     ]
 }
 
-fn case(kind: Kind, geometry: &str, beam: ParallelBeam, batch: usize, reading: Reading) -> Case {
-    let label = format!("ray {} {geometry} {reading:?}", kind.name);
-    let lowered = (kind.kernel)(&beam, batch, reading);
+fn case(kind: Kind, name: &str, geometry: RayGeometry, batch: usize, reading: Reading) -> Case {
+    let label = format!("ray {} {name} {reading:?}", kind.name);
+    let lowered = (kind.kernel)(&geometry, batch, reading);
     Case::new(label, lowered, move |noise| {
-        let (image, sinogram) = (beam.image(batch), beam.sinogram(batch));
+        let (image, sinogram) = (geometry.image(batch), geometry.sinogram(batch));
         let (from, to) = match kind.of_images {
             true => (image, sinogram),
             false => (sinogram, image),
         };
         let x = noise.signed(from.elements());
-        let mut twin = (kind.twin)(&wide(&x), batch, &beam);
-        twin.magnitude = magnitude(kind, &wide(&x), batch, &beam);
+        let mut twin = (kind.twin)(&wide(&x), batch, &geometry);
+        twin.magnitude = magnitude(kind, &wide(&x), batch, &geometry);
         no_cancelled_noise(&mut twin);
-        let judge = close(twin, (kind.roundings)(&beam));
+        let judge = close(twin, (kind.roundings)(&geometry));
         Problem::new(vec![x], to.elements(), judge)
     })
 }
@@ -149,16 +191,19 @@ fn case(kind: Kind, geometry: &str, beam: ParallelBeam, batch: usize, reading: R
 /// The sum of the terms with every interpolation weight replaced by 1: the rounding of the place
 /// where a term is read moves its weight by an absolute amount, whatever its size. A term that the
 /// rounded place may touch and the exact one does not counts as well.
-fn magnitude(kind: Kind, x: &[f64], batch: usize, beam: &ParallelBeam) -> Vec<f64> {
-    let (pixels, rays) = (beam.image(1).elements(), beam.sinogram(1).elements());
+fn magnitude(kind: Kind, x: &[f64], batch: usize, geometry: &RayGeometry) -> Vec<f64> {
+    let (pixels, rays) = (
+        geometry.image(1).elements(),
+        geometry.sinogram(1).elements(),
+    );
     let outputs = if kind.of_images { rays } else { pixels };
     let mut sums = vec![0.0; batch * outputs];
     for pixel in 0..pixels {
-        let row = (pixel / beam.columns) as f64 - centre(beam.rows);
-        let column = (pixel % beam.columns) as f64 - centre(beam.columns);
+        let row = (pixel / geometry.columns) as f64 - centre(geometry.rows);
+        let column = (pixel % geometry.columns) as f64 - centre(geometry.columns);
         for ray in 0..rays {
-            let (view, bin) = (ray / beam.bins, (ray % beam.bins) as f64);
-            let Some(weight) = (kind.terms)(beam, view, [row, column], bin) else {
+            let (view, bin) = (ray / geometry.bins, (ray % geometry.bins) as f64);
+            let Some(weight) = (kind.terms)(geometry, view, [row, column], bin) else {
                 continue;
             };
             for n in 0..batch {
@@ -176,23 +221,26 @@ fn magnitude(kind: Kind, x: &[f64], batch: usize, beam: &ParallelBeam) -> Vec<f6
 /// How far beyond its interval of length 1 a weight counts.
 const REACH: f64 = 1.001;
 
-/// The length of the ray through a line, if it may interpolate from the pixel.
-fn joseph_term(beam: &ParallelBeam, view: usize, [row, column]: [f64; 2], bin: f64) -> Option<f64> {
-    let joseph = beam.joseph_view(view);
-    let (line, across) = match joseph.along_rows {
+/// The length of the ray through a line, if it may read the pixel there, times how much the weight
+/// moves with the place: Siddon's changes over as much as the ray moves from line to line.
+fn ray_term(geometry: &RayGeometry, view: usize, [row, column]: [f64; 2], bin: f64) -> Option<f64> {
+    let steps = geometry.crossings(view, bin);
+    let (line, across) = match steps.along_rows {
         true => (row, column),
         false => (column, row),
     };
-    let q = bin - centre(beam.bins);
-    let crossing = joseph.per_bin * q + joseph.per_step * line + joseph.shift;
-    ((crossing - across).abs() <= REACH).then_some(joseph.weight)
+    let crossing = steps.at_centre + steps.per_line * line;
+    let steepness = match geometry.projector {
+        Projector::Joseph => 1.0,
+        Projector::Siddon => 1.0 / steps.per_line.abs().max(Projector::LEAST_SLOPE),
+    };
+    ((crossing - across).abs() <= REACH).then_some(steps.metres * steepness)
 }
 
-/// 1, if the pixel may interpolate from the bin.
-fn bin_term(beam: &ParallelBeam, view: usize, [row, column]: [f64; 2], bin: f64) -> Option<f64> {
-    let [per_column, per_row, origin] = beam.bin_view(view);
-    let place = per_column * column + per_row * row + origin;
-    ((place - bin).abs() <= REACH).then_some(1.0)
+/// The pixel's weight, if it may read the bin.
+fn bin_term(geometry: &RayGeometry, view: usize, pixel: [f64; 2], bin: f64) -> Option<f64> {
+    let place = geometry.sighting(view, pixel);
+    ((place.bin - bin).abs() <= REACH).then_some(place.weight)
 }
 
 /// The angles' cosines come from f64 and are not exactly zero, so that a weight of 1e-17 may stand
@@ -209,25 +257,59 @@ fn centre(extent: usize) -> f64 {
     (extent as f64 - 1.0) / 2.0
 }
 
-fn extent(beam: &ParallelBeam) -> f64 {
-    beam.rows.max(beam.columns) as f64
+fn extent(geometry: &RayGeometry) -> f64 {
+    geometry.rows.max(geometry.columns) as f64
 }
 
-/// Roundings of the crossing coordinate: of `per_bin q` (up to half the width, half the lines and
-/// the shift), `per_step line`, `shift` and their sums, each by half an eps of its size; together
-/// `width + lines + 2 shift` at most. Then the interpolation's four.
-fn crossing_roundings(beam: &ParallelBeam) -> f64 {
-    let shifts = (0..beam.angles.len()).map(|v| beam.joseph_view(v).shift.abs());
-    2.0 * extent(beam) + 2.0 * shifts.fold(0.0, f64::max) + 4.0
+/// The shorter and the longer side of a pixel.
+fn pixel(geometry: &RayGeometry) -> [f64; 2] {
+    let [height, width] = geometry.pixel;
+    [height.min(width), height.max(width)]
 }
 
-/// Roundings of the place on the detector: of both products, of the centre and of their sums, each
-/// by half an eps of its size. Then the interpolation's four.
-fn place_roundings(beam: &ParallelBeam) -> f64 {
-    let half = |extent: usize| extent as f64 / 2.0;
-    let sizes = (0..beam.angles.len()).map(|view| {
-        let [per_column, per_row, origin] = beam.bin_view(view);
-        per_column.abs() * half(beam.columns) + per_row.abs() * half(beam.rows) + origin.abs()
-    });
-    2.0 * sizes.fold(0.0, f64::max) + 4.0
+/// Roundings of the crossing coordinate. Parallel rays: of `per_bin q` (up to half the width, half
+/// the lines and the shift), `per_line line`, `shift` and their sums, each by half an eps of its
+/// size; together `width + lines + 2 shift` at most. A fan: of the tangent, by one and a half of its
+/// largest value, which is worth a length at the centre; of the ray's steepness, a sum of two
+/// products, and of the divisions by it, four of the coordinate on either end. Then the
+/// interpolation's four.
+fn crossing_roundings(geometry: &RayGeometry) -> f64 {
+    match geometry.beam {
+        Beam::Parallel => {
+            let centre = centre(geometry.bins);
+            let shifts = (0..geometry.angles.len())
+                .map(|view| geometry.crossings(view, centre).at_centre.abs());
+            2.0 * extent(geometry) + 2.0 * shifts.fold(0.0, f64::max) + 4.0
+        }
+        Beam::Fan(fan) => {
+            let tangent = geometry.half_fan().tan() * fan.source_to_centre / pixel(geometry)[0];
+            1.5 * tangent + 8.0 * extent(geometry) + 4.0
+        }
+    }
+}
+
+/// Roundings of the place on the detector. Parallel rays: of both products, of the centre and of
+/// their sums, each by half an eps of its size. A fan: four of the bins that the place is from the
+/// centre's, and of those that the image's radius is worth, in front and behind the division by the
+/// depth, which is least next to the source. Then the interpolation's four.
+fn place_roundings(geometry: &RayGeometry) -> f64 {
+    match geometry.beam {
+        Beam::Parallel => {
+            let half = |extent: usize| extent as f64 / 2.0;
+            let sizes = (0..geometry.angles.len()).map(|view| {
+                let bin = |pixel| geometry.sighting(view, pixel).bin;
+                let origin = bin([0.0, 0.0]);
+                let [per_row, per_column] = [[1.0, 0.0], [0.0, 1.0]].map(|p| bin(p) - origin);
+                per_column.abs() * half(geometry.columns)
+                    + per_row.abs() * half(geometry.rows)
+                    + origin.abs()
+            });
+            2.0 * sizes.fold(0.0, f64::max) + 4.0
+        }
+        Beam::Fan(fan) => {
+            let radius = geometry.radius() / geometry.ray_spacing();
+            let depth = 1.0 - geometry.radius() / fan.source_to_centre;
+            4.0 * (geometry.bins as f64 + radius) / depth + 4.0
+        }
+    }
 }

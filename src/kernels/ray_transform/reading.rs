@@ -3,7 +3,7 @@
 use super::{adjoint, backproject, backproject_transpose, forward};
 use crate::kernels::family::rounded;
 use crate::kernels::{Capabilities, Family, Forced, Lowered};
-use crate::shape::{ParallelBeam, Shape};
+use crate::shape::{Beam, Detector, Projector, RayGeometry, Shape};
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ pub struct RayProblem {
     /// Which map.
     pub map: RayMap,
     /// The geometry.
-    pub beam: Arc<ParallelBeam>,
+    pub geometry: Arc<RayGeometry>,
     /// Images or sinograms.
     pub n: usize,
 }
@@ -57,7 +57,7 @@ pub struct RayProblem {
 impl RayProblem {
     /// Shapes of the source and of the result.
     fn shapes(&self) -> (Shape, Shape) {
-        let (image, sinogram) = (self.beam.image(self.n), self.beam.sinogram(self.n));
+        let (image, sinogram) = (self.geometry.image(self.n), self.geometry.sinogram(self.n));
         match self.map {
             RayMap::Forward | RayMap::BackprojectTranspose => (image, sinogram),
             RayMap::Adjoint | RayMap::Backproject => (sinogram, image),
@@ -73,17 +73,28 @@ impl fmt::Display for RayProblem {
             RayMap::Backproject => "backproject",
             RayMap::BackprojectTranspose => "backproject transpose",
         };
-        let beam = &self.beam;
+        let geometry = &self.geometry;
         write!(
             f,
             "{map} {} views of {} bins of {:.3} pixels on {}x{}x{}",
-            beam.angles.len(),
-            beam.bins,
-            beam.bin_width / beam.pixel,
+            geometry.angles.len(),
+            geometry.bins,
+            geometry.ray_spacing() / geometry.pixel[1],
             self.n,
-            beam.rows,
-            beam.columns
-        )
+            geometry.rows,
+            geometry.columns
+        )?;
+        match geometry.beam {
+            Beam::Parallel => {}
+            Beam::Fan(fan) => match fan.detector {
+                Detector::Flat => f.write_str(", flat fan")?,
+                Detector::Curved => f.write_str(", curved fan")?,
+            },
+        }
+        match geometry.projector {
+            Projector::Joseph => Ok(()),
+            Projector::Siddon => f.write_str(", siddon"),
+        }
     }
 }
 
@@ -124,19 +135,30 @@ impl Family for Reading {
             RayMap::Backproject => backproject,
             RayMap::BackprojectTranspose => backproject_transpose,
         };
-        kernel(&problem.beam, problem.n, self)
+        kernel(&problem.geometry, problem.n, self)
     }
 
-    /// The views and bins stay as they are: few scanners meet in one program.
+    /// The views and bins stay as they are: few scanners meet in one program. Pixels shrink, so that
+    /// a larger image does not reach a fan's source.
     fn representative(problem: &RayProblem) -> RayProblem {
-        let beam = ParallelBeam {
-            rows: rounded(problem.beam.rows),
-            columns: rounded(problem.beam.columns),
-            ..problem.beam.as_ref().clone()
+        let own = problem.geometry.as_ref();
+        let (rows, columns) = (rounded(own.rows), rounded(own.columns));
+        let pixel = match own.beam {
+            Beam::Parallel => own.pixel,
+            Beam::Fan(_) => [
+                own.pixel[0] * own.rows as f64 / rows as f64,
+                own.pixel[1] * own.columns as f64 / columns as f64,
+            ],
+        };
+        let geometry = RayGeometry {
+            rows,
+            columns,
+            pixel,
+            ..own.clone()
         };
         RayProblem {
             map: problem.map,
-            beam: Arc::new(beam),
+            geometry: Arc::new(geometry),
             n: problem.n.next_power_of_two(),
         }
     }

@@ -14,7 +14,7 @@ use crate::kernels::symmetric_conv::{
     self, SymmetricAlgorithm, SymmetricImageProblem, SymmetricProblem, SymmetricWeightAlgorithm,
 };
 use crate::kernels::{Family, Lowered, adam, complex, elementwise, layout, matmul, random, warp};
-use crate::shape::{ParallelBeam, Shape, Window};
+use crate::shape::{RayGeometry, Shape, Window};
 use std::sync::Arc;
 
 /// Elements from which on software adapters read a value through a texture: worth the copy where
@@ -104,11 +104,11 @@ pub(super) fn lower(
             layout::concat(&parts, output, *axis, in_place)
         }
         Op::Symmetry(g) => layout::symmetry(input(0), output, *g),
-        Op::RayForward(beam) => ray(RayMap::Forward, beam, output, choices)?,
-        Op::RayAdjoint(beam) => ray(RayMap::Adjoint, beam, output, choices)?,
-        Op::RayBackproject(beam) => ray(RayMap::Backproject, beam, output, choices)?,
-        Op::RayBackprojectTranspose(beam) => {
-            ray(RayMap::BackprojectTranspose, beam, output, choices)?
+        Op::RayForward(geometry) => ray(RayMap::Forward, geometry, output, choices)?,
+        Op::RayAdjoint(geometry) => ray(RayMap::Adjoint, geometry, output, choices)?,
+        Op::RayBackproject(geometry) => ray(RayMap::Backproject, geometry, output, choices)?,
+        Op::RayBackprojectTranspose(geometry) => {
+            ray(RayMap::BackprojectTranspose, geometry, output, choices)?
         }
         Op::Warp => warp::forward(output, warped(output)),
         Op::WarpAdjoint => warp::adjoint(output, warped(output)),
@@ -158,13 +158,13 @@ fn symmetric_problem(conv: &Arc<SymmetricConv>, x: Shape, w: Shape) -> Symmetric
 
 fn ray(
     map: RayMap,
-    beam: &Arc<ParallelBeam>,
+    geometry: &Arc<RayGeometry>,
     output: Shape,
     choices: &mut Choices,
 ) -> Result<Lowered> {
     let problem = RayProblem {
         map,
-        beam: beam.clone(),
+        geometry: geometry.clone(),
         n: output.n(),
     };
     Ok(choices.choose::<Reading>(&problem)?.lower(&problem))

@@ -3,7 +3,7 @@
 use super::{Tape, Var};
 use crate::error::{Error, Result};
 use crate::group::SymmetricConv;
-use crate::shape::{Maps, ParallelBeam, Shape, Window};
+use crate::shape::{Maps, RayGeometry, Shape, Window};
 use crate::tape::op::Op;
 use std::sync::Arc;
 
@@ -184,54 +184,55 @@ impl Tape {
     /// Ray transform of images (N 1 H W), in metres times the image's unit.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless the image is the geometry's.
-    pub fn ray_forward(&mut self, x: Var, geometry: &Arc<ParallelBeam>) -> Result<Var> {
-        Self::check_beam("ray_forward", x.shape, geometry.image(x.shape.n()))?;
-        let shape = geometry.sinogram(x.shape.n());
-        Ok(self.push(Op::RayForward(geometry.clone()), &[x], shape))
+    /// [`Error::Shape`] unless the image is the geometry's, and if the geometry cannot be: see
+    /// [`RayGeometry::check`].
+    pub fn ray_forward(&mut self, x: Var, geometry: &Arc<RayGeometry>) -> Result<Var> {
+        let (image, sinogram) = Self::ray_shapes(geometry, x)?;
+        self.push_ray(Op::RayForward(geometry.clone()), x, image, sinogram)
     }
 
     /// The exact transpose of [`Tape::ray_forward`]; errors likewise.
-    pub fn ray_adjoint(&mut self, y: Var, geometry: &Arc<ParallelBeam>) -> Result<Var> {
-        Self::check_beam("ray_adjoint", y.shape, geometry.sinogram(y.shape.n()))?;
-        let shape = geometry.image(y.shape.n());
-        Ok(self.push(Op::RayAdjoint(geometry.clone()), &[y], shape))
+    pub fn ray_adjoint(&mut self, y: Var, geometry: &Arc<RayGeometry>) -> Result<Var> {
+        let (image, sinogram) = Self::ray_shapes(geometry, y)?;
+        self.push_ray(Op::RayAdjoint(geometry.clone()), y, sinogram, image)
     }
 
     /// Pixel-driven back-projection of sinograms (N 1 views bins): the sum over the views of the
     /// sinogram interpolated linearly at each pixel's detector coordinate, in the sinogram's unit;
-    /// zero outside the detector.
+    /// zero outside the detector. Fan beams weight every view by the pixel's distance from the
+    /// source: see [`Sighting::weight`](crate::shape::Sighting::weight).
     ///
     /// Unlike [`Tape::ray_adjoint`] it treats every pixel alike, which filtered back-projection
-    /// needs; it is not the transpose of [`Tape::ray_forward`].
-    ///
-    /// # Errors
-    /// [`Error::Shape`] unless the sinogram is the geometry's.
-    pub fn ray_backproject(&mut self, y: Var, geometry: &Arc<ParallelBeam>) -> Result<Var> {
-        Self::check_beam("ray_backproject", y.shape, geometry.sinogram(y.shape.n()))?;
-        let shape = geometry.image(y.shape.n());
-        Ok(self.push(Op::RayBackproject(geometry.clone()), &[y], shape))
+    /// needs; it is not the transpose of [`Tape::ray_forward`]. Errors likewise.
+    pub fn ray_backproject(&mut self, y: Var, geometry: &Arc<RayGeometry>) -> Result<Var> {
+        let (image, sinogram) = Self::ray_shapes(geometry, y)?;
+        self.push_ray(Op::RayBackproject(geometry.clone()), y, sinogram, image)
     }
 
-    /// The exact transpose of [`Tape::ray_backproject`].
-    ///
-    /// # Errors
-    /// [`Error::Shape`] unless the image is the geometry's.
+    /// The exact transpose of [`Tape::ray_backproject`]; errors likewise.
     pub fn ray_backproject_transpose(
         &mut self,
         x: Var,
-        geometry: &Arc<ParallelBeam>,
+        geometry: &Arc<RayGeometry>,
     ) -> Result<Var> {
-        let op = "ray_backproject_transpose";
-        Self::check_beam(op, x.shape, geometry.image(x.shape.n()))?;
-        let shape = geometry.sinogram(x.shape.n());
-        Ok(self.push(Op::RayBackprojectTranspose(geometry.clone()), &[x], shape))
+        let (image, sinogram) = Self::ray_shapes(geometry, x)?;
+        let op = Op::RayBackprojectTranspose(geometry.clone());
+        self.push_ray(op, x, image, sinogram)
     }
 
-    fn check_beam(op: &'static str, found: Shape, expected: Shape) -> Result<()> {
-        (found == expected)
-            .then_some(())
-            .ok_or_else(|| Error::shape(op, format!("{found} where the geometry has {expected}")))
+    /// Image and sinogram of as many items as `of` has, of a geometry that can be.
+    fn ray_shapes(geometry: &RayGeometry, of: Var) -> Result<(Shape, Shape)> {
+        geometry.check()?;
+        let n = of.shape.n();
+        Ok((geometry.image(n), geometry.sinogram(n)))
+    }
+
+    fn push_ray(&mut self, op: Op, x: Var, expected: Shape, shape: Shape) -> Result<Var> {
+        if x.shape == expected {
+            return Ok(self.push(op, &[x], shape));
+        }
+        let what = format!("{} where the geometry has {expected}", x.shape);
+        Err(Error::shape(op.name(), what))
     }
 
     // Affine maps of images.
