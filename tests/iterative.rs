@@ -7,12 +7,13 @@ use equilens::operators::{FourierSampling, Inpainting, LinearOperator, RayTransf
 use equilens::reference::ray_transform;
 use equilens::shape::{RayGeometry, Shape};
 use equilens::solvers::{
-    Admm, Cgls, Fista, Iterative, Landweber, Penalty, Quadratic, Run, Sirt, Stop, Tgv, Tikhonov,
-    Tv, Wavelet, WaveletFamily, by_discrepancy, l_curve, weights_of_l_curve,
+    Admm, Cgls, Denoiser, Fista, Iterative, Landweber, Penalty, PlugAndPlay, Quadratic, Run,
+    Scheme, Sirt, Stop, Tgv, Tikhonov, Tv, Wavelet, WaveletFamily, by_discrepancy, l_curve,
+    weights_of_l_curve,
 };
 use equilens::tape::plan::Store;
-use equilens::tape::{Tape, Var};
-use std::sync::OnceLock;
+use equilens::tape::{Tape, Unary, Var};
+use std::sync::{Arc, OnceLock};
 
 fn store() -> Store {
     static GPU: OnceLock<Gpu> = OnceLock::new();
@@ -881,5 +882,124 @@ fn total_variation_is_scikit_images() {
         assert!(objective.abs() < bound, "{objective}");
         assert!(error < 2e-3, "{error}");
         assert!(difference[0].abs() < 0.01 && difference[1].abs() < 1e-3);
+    }
+}
+
+/// `D(x) = x / (1 + a)`, the proximal map of `a |x|^2 / 2`, with `a` in a state.
+struct Shrink(f32);
+
+impl Denoiser for Shrink {
+    fn states(&self) -> Vec<(String, Shape, Vec<f32>)> {
+        vec![("a".into(), Shape::SCALAR, vec![self.0])]
+    }
+
+    fn denoise(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        let a = tape.state("a", Shape::SCALAR);
+        let divisor = tape.unary(Unary::Offset(1.0), a);
+        tape.div(x, divisor)
+    }
+}
+
+/// With a proximal map for a denoiser, plug-and-play methods find the minimiser that it belongs to:
+/// that of Tikhonov, by half-quadratic splitting that of the penalty's envelope, shrunk.
+#[test]
+fn plug_and_play_with_a_proximal_map_finds_its_minimiser() {
+    let (operator, y) = scan();
+    let (weight, rho, step) = (0.02, 0.05, 1.5);
+    let tikhonov = |weight| Tikhonov {
+        weight,
+        penalty: Quadratic::Identity,
+        nonnegative: false,
+        iterations: 400,
+        tolerance: 0.0,
+    };
+    let solved = |method: &dyn Iterative| {
+        let solution = method.solve(&operator, &store(), &y, 1, &mut |_| {});
+        solution.expect("solves")
+    };
+    for (scheme, shrink, of_tikhonov) in [
+        (Scheme::Gradient, step * weight, [weight, 1.0]),
+        (Scheme::Multipliers, weight / rho, [weight, 1.0]),
+        (
+            Scheme::HalfQuadratic,
+            weight / rho,
+            [weight * rho / (weight + rho), rho / (rho + weight)],
+        ),
+    ] {
+        let method = PlugAndPlay {
+            scheme,
+            step,
+            rho,
+            iterations: 600,
+            tolerance: 1e-7,
+            ..PlugAndPlay::new(Arc::new(Shrink(shrink as f32)))
+        };
+        let found = solved(&method);
+        let [weight, factor] = of_tikhonov;
+        let expected = wide(&solved(&tikhonov(weight)).images);
+        let expected: Vec<f64> = expected.iter().map(|v| v * factor).collect();
+        let scale = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        let error = largest(&found.images, &expected) / scale;
+        assert!(error < 1e-4, "{scheme:?}: {error}");
+        assert!(scale > 0.1);
+    }
+}
+
+/// Half a denoiser is one with half of its effect.
+#[test]
+fn plug_and_play_relaxes_its_denoiser_and_refuses_bad_settings() {
+    let (operator, y) = scan();
+    let method = PlugAndPlay {
+        iterations: 5,
+        tolerance: 0.0,
+        ..PlugAndPlay::new(Arc::new(Shrink(1.0)))
+    };
+    let solved = |method: &PlugAndPlay| {
+        let solution = method.solve(&operator, &store(), &y, 1, &mut |_| {});
+        solution.map(|s| s.images)
+    };
+    // (1 - 1/2) x + 1/2 x / (1 + 1) = x / (1 + 1/3).
+    let relaxed = PlugAndPlay {
+        relaxation: 0.5,
+        ..method.clone()
+    };
+    let same = PlugAndPlay {
+        denoiser: Arc::new(Shrink(1.0 / 3.0)),
+        ..method.clone()
+    };
+    let [a, b] = [relaxed, same].map(|m| solved(&m).expect("solves"));
+    assert!(largest(&a, &wide(&b)) < 1e-6 && largest(&a, &[0.0; 192]) > 0.1);
+    for (key, bad) in [
+        (
+            "pnp.step",
+            PlugAndPlay {
+                step: 2.0,
+                ..method.clone()
+            },
+        ),
+        (
+            "pnp.rho",
+            PlugAndPlay {
+                rho: -1.0,
+                ..method.clone()
+            },
+        ),
+        (
+            "pnp.relaxation",
+            PlugAndPlay {
+                relaxation: 1.5,
+                ..method.clone()
+            },
+        ),
+        (
+            "pnp.iterations",
+            PlugAndPlay {
+                iterations: 0,
+                ..method.clone()
+            },
+        ),
+    ] {
+        let error = solved(&bad).expect_err(key).to_string();
+        assert!(error.contains(key), "{error}");
     }
 }

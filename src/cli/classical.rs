@@ -9,19 +9,22 @@ use super::problem::{ProblemFile, check_direct, fourier, ray_transform};
 use super::{outputs, pictures};
 use crate::data::stack::Stack;
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::operators::Filter;
 use crate::problems::Problem;
 use crate::shape::Shape;
 use crate::solvers::{
-    self, Admm, Cgls, Fista, Iterative, Landweber, Penalty, Quadratic, Sirt, Tgv, Tikhonov, Tv,
-    Wavelet, WaveletFamily,
+    self, Admm, Cgls, Fista, Iterative, Landweber, Penalty, PlugAndPlay, Quadratic, Scheme, Sirt,
+    Tgv, Tikhonov, Tv, Wavelet, WaveletFamily,
 };
 use crate::tape::plan::Store;
+use crate::train::{NetworkDenoiser, RunDir, Which};
 use clap::{Args, Subcommand, ValueEnum};
 use iterate::{Choose, Outcome, Scores};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Reconstruct with a classical method
@@ -35,6 +38,7 @@ Examples:
   equilens classical cgls --problem ct.toml --input y.npy --out cgls.npy --discrepancy 2e-3
   equilens classical tikhonov --problem ct.toml --input y.npy --out u.npy --l-curve
   equilens classical fista --problem mri.toml --input k.npy --out u.npy --penalty daubechies4
+  equilens classical pnp --problem ct.toml --input y.npy --out u.npy --denoiser runs/denoiser
   equilens classical zero-filled --problem mri.toml --input k.npy --out zero.npy
   equilens classical cg-sense --problem mri.toml --input k.npy --out sense.npy --weight 1e-2
   equilens classical tikhonov --problem blur.toml --input y.npy --out u.npy
@@ -76,6 +80,8 @@ enum Method {
     /// The simultaneous iterative reconstruction technique: Landweber's iteration with the weights of
     /// rows and columns, for operators whose weights are not negative
     Sirt(Descent),
+    /// Plug-and-play: a trained denoiser in the place of a penalty
+    Pnp(PnpArguments),
     /// Several methods on the same measurements: a table of PSNR, iterations and seconds
     Compare(compare::Arguments),
 }
@@ -237,6 +243,65 @@ struct TgvArguments {
 }
 
 #[derive(Debug, Args)]
+struct PnpArguments {
+    #[command(flatten)]
+    plain: Plain,
+    /// Directory of a training run with operator.kind = "identity"
+    #[arg(long, value_name = "RUN")]
+    denoiser: PathBuf,
+    /// How the data and the denoiser take turns
+    #[arg(long, value_enum, default_value = "pgd")]
+    scheme: Turns,
+    /// Average the denoiser over this group: C2, C4, D1, D2 or D4
+    #[arg(long, value_name = "GROUP", default_value = "C1")]
+    average: Group,
+    /// Step of the gradients, above 0 and below 2 (pgd)
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
+    step: f64,
+    /// Weight that keeps the data's image near to the denoiser's (hqs, admm)
+    #[arg(
+        long,
+        value_name = "RHO",
+        default_value_t = 0.1,
+        allow_negative_numbers = true
+    )]
+    rho: f64,
+    /// Share of the denoised image in what the denoiser gives
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
+    relaxation: f64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Turns {
+    /// Proximal gradient descent
+    Pgd,
+    /// Half-quadratic splitting
+    Hqs,
+    /// The alternating direction method of multipliers
+    Admm,
+}
+
+impl From<Turns> for Scheme {
+    fn from(turns: Turns) -> Scheme {
+        match turns {
+            Turns::Pgd => Scheme::Gradient,
+            Turns::Hqs => Scheme::HalfQuadratic,
+            Turns::Admm => Scheme::Multipliers,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 struct Sparse {
     #[command(flatten)]
     regularised: Regularised,
@@ -319,6 +384,7 @@ impl Method {
             Method::Fista(given) | Method::Admm(given) => Some(&given.regularised.plain),
             Method::Cgls(given) => Some(&given.plain),
             Method::Landweber(given) | Method::Sirt(given) => Some(&given.plain),
+            Method::Pnp(given) => Some(&given.plain),
             _ => None,
         }
     }
@@ -337,18 +403,24 @@ impl Method {
             Method::Cgls(_) => "cgls",
             Method::Landweber(_) => "landweber",
             Method::Sirt(_) => "sirt",
+            Method::Pnp(_) => "pnp",
             Method::Compare(_) => "compare",
         }
     }
 
     /// The method with its settings, if it iterates.
-    fn iterative(&self, image: Shape) -> Option<Box<dyn Iterative>> {
-        let plain = self.plain()?;
+    ///
+    /// # Errors
+    /// Those of opening a denoiser.
+    fn iterative(&self, image: Shape) -> Result<Option<Box<dyn Iterative>>> {
+        let Some(plain) = self.plain() else {
+            return Ok(None);
+        };
         let real = image.c() == 1;
         let iterations = |default: usize| plain.iterations.unwrap_or(default);
         let tolerance = |default: f64| plain.tolerance.unwrap_or(default);
         let sign = |sign: &Sign, default| sign.nonnegative.unwrap_or(default);
-        Some(match self {
+        let method: Box<dyn Iterative> = match self {
             Method::Tikhonov(given) => {
                 let default = Tikhonov::default();
                 Box::new(Tikhonov {
@@ -427,8 +499,24 @@ impl Method {
                     tolerance: tolerance(default.tolerance),
                 })
             }
-            _ => return None,
-        })
+            Method::Pnp(given) => {
+                let run = RunDir::open(&given.denoiser)?;
+                let denoiser = NetworkDenoiser::open(&run, Which::Best)?;
+                let denoiser = denoiser.averaged_over(given.average)?;
+                let default = PlugAndPlay::new(Arc::new(denoiser));
+                Box::new(PlugAndPlay {
+                    scheme: given.scheme.into(),
+                    step: given.step,
+                    rho: given.rho,
+                    relaxation: given.relaxation,
+                    iterations: iterations(default.iterations),
+                    tolerance: tolerance(default.tolerance),
+                    ..default
+                })
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(method))
     }
 
     /// How the weight is found.
@@ -441,7 +529,9 @@ impl Method {
         };
         let noise = sigma.norm(problem)?;
         Ok(match self {
-            Method::Cgls(_) | Method::Landweber(_) | Method::Sirt(_) => Choose::Stop(noise),
+            Method::Cgls(_) | Method::Landweber(_) | Method::Sirt(_) | Method::Pnp(_) => {
+                Choose::Stop(noise)
+            }
             _ => Choose::Weight(noise),
         })
     }
@@ -489,8 +579,9 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         None => None,
         Some(path) => Some(iterate::truth(path, &problem, measurements.count())?),
     };
+    let iterative = method.iterative(domain)?;
     let store = Store::new(&session.gpu()?);
-    let outcome = match method.iterative(domain) {
+    let outcome = match iterative {
         Some(iterative) => {
             let every = curves.map(|_| (iterative.iterations() / 100).max(1));
             let how = iterate::How {

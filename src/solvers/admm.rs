@@ -1,7 +1,6 @@
 //! The alternating direction method of multipliers.
 
 use super::Iterative;
-use super::TINY;
 use super::analysis::{Analysis, Penalty, shrink};
 use super::fista::sparse_measures;
 use super::run::{Prepared, Recipe, Run, State};
@@ -133,29 +132,9 @@ impl Split<'_> {
     }
 
     /// `u` after a few steps of conjugate gradients for `normal(u) = b`.
-    fn solve(&self, tape: &mut Tape, mut u: Var, b: Var, rho: Var) -> Result<Var> {
-        let run = self.run;
-        let now = self.normal(tape, u, rho)?;
-        let mut r = tape.sub(b, now)?;
-        let mut p = r;
-        let mut gamma = run.dot(tape, r, r)?;
-        for _ in 0..INNER {
-            let q = self.normal(tape, p, rho)?;
-            let delta = run.dot(tape, p, q)?;
-            let delta = tape.unary(Unary::AtLeast(TINY), delta);
-            let alpha = tape.div(gamma, delta)?;
-            let du = tape.mul(alpha, p)?;
-            u = tape.add(u, du)?;
-            let dr = tape.mul(alpha, q)?;
-            r = tape.sub(r, dr)?;
-            let next = run.dot(tape, r, r)?;
-            let before = tape.unary(Unary::AtLeast(TINY), gamma);
-            let beta = tape.div(next, before)?;
-            let along = tape.mul(beta, p)?;
-            p = tape.add(r, along)?;
-            gamma = next;
-        }
-        Ok(u)
+    fn solve(&self, tape: &mut Tape, u: Var, b: Var, rho: Var) -> Result<Var> {
+        let normal = |tape: &mut Tape, u| self.normal(tape, u, rho);
+        self.run.descended(tape, u, b, INNER, normal)
     }
 }
 

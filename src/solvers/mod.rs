@@ -11,6 +11,7 @@
 //! | [`Tikhonov`] | with the square of the image or of its differences |
 //! | [`Tv`] (primal-dual), [`Fista`], [`Admm`] | with total variation, or the sum of the wavelet coefficients |
 //! | [`Tgv`] | with total generalised variation of second order |
+//! | [`PlugAndPlay`] | nothing: a [`Denoiser`] takes the place of a penalty |
 //!
 //! The iterative methods divide the operator and the data by `||A||`, so their weights mean about the
 //! same for every geometry and unit of the measurement. [`by_discrepancy`] and [`l_curve`] choose the
@@ -22,6 +23,7 @@ mod analysis;
 mod direct;
 mod fista;
 mod least_squares;
+mod plug_and_play;
 mod run;
 mod sirt;
 mod tgv;
@@ -35,6 +37,7 @@ pub use analysis::Penalty;
 pub use direct::{Fbp, pseudo_inverse, root_sum_of_squares};
 pub use fista::Fista;
 pub use least_squares::{Cgls, Landweber};
+pub use plug_and_play::{Denoiser, PlugAndPlay, Scheme};
 pub use run::{Prepared, Progress, Run, Solution, Stop};
 pub use sirt::Sirt;
 pub use tgv::Tgv;

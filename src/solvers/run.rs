@@ -287,6 +287,38 @@ impl<'o> Run<'o> {
         Ok(tape.unary(Unary::Sqrt, ratio))
     }
 
+    /// `u` after so many steps of conjugate gradients for `normal(u) = b`, `normal` symmetric and positive.
+    pub(super) fn descended(
+        &self,
+        tape: &mut Tape,
+        mut u: Var,
+        b: Var,
+        steps: usize,
+        normal: impl Fn(&mut Tape, Var) -> Result<Var>,
+    ) -> Result<Var> {
+        let now = normal(tape, u)?;
+        let mut r = tape.sub(b, now)?;
+        let mut p = r;
+        let mut gamma = self.dot(tape, r, r)?;
+        for _ in 0..steps {
+            let q = normal(tape, p)?;
+            let delta = self.dot(tape, p, q)?;
+            let delta = tape.unary(Unary::AtLeast(TINY), delta);
+            let alpha = tape.div(gamma, delta)?;
+            let du = tape.mul(alpha, p)?;
+            u = tape.add(u, du)?;
+            let dr = tape.mul(alpha, q)?;
+            r = tape.sub(r, dr)?;
+            let next = self.dot(tape, r, r)?;
+            let before = tape.unary(Unary::AtLeast(TINY), gamma);
+            let beta = tape.div(next, before)?;
+            let along = tape.mul(beta, p)?;
+            p = tape.add(r, along)?;
+            gamma = next;
+        }
+        Ok(u)
+    }
+
     /// `x`, or its part that is not negative.
     pub(super) fn constrained(&self, tape: &mut Tape, x: Var, nonnegative: bool) -> Var {
         match nonnegative {
@@ -526,6 +558,11 @@ impl<'r> Prepared<'r> {
     /// diverges; [`Error::Device`].
     pub fn iterate(&self, progress: &mut dyn FnMut(Progress)) -> Result<Solution> {
         Ok(self.iterate_measured(progress)?.0)
+    }
+
+    /// Fills a state that the iteration reads and does not change.
+    pub(super) fn write(&self, name: &str, shape: Shape, values: &[f32]) -> Result<()> {
+        self.store.write(name, shape, values)
     }
 
     /// As [`Prepared::iterate`], with the numbers of each image at the end.

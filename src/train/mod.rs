@@ -12,6 +12,7 @@
 //! | [`run`](mod@run) | the loop |
 //! | [`prepare`](mod@prepare) | from a config to a trainer |
 //! | [`reconstructor`] | a trained model ready to reconstruct |
+//! | `denoiser` | one ready for plug-and-play |
 //!
 //! A run is a function of its config: the same config on the same adapter with the same kernel
 //! variants gives the same bits, whether or not it was interrupted and resumed on the way. The
@@ -21,6 +22,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod dataset;
+mod denoiser;
 mod draws;
 mod forward;
 pub mod prepare;
@@ -37,6 +39,7 @@ pub use config::{
     TrainingConfig,
 };
 pub use dataset::Dataset;
+pub use denoiser::NetworkDenoiser;
 pub use prepare::prepare;
 pub use reconstructor::Reconstructor;
 pub use run::{Observer, Progress, RunOptions, Summary, run};

@@ -377,3 +377,77 @@ fn what_cannot_be_done_is_refused_in_a_paragraph() {
         place.refused(&arguments, code, named);
     }
 }
+
+const DENOISER: &str = r#"
+[problem.operator]
+kind = "identity"
+image_size = 16
+[problem.noise]
+kind = "gaussian_range"
+least = 0.02
+greatest = 0.1
+[data]
+train = "images.npy"
+[model]
+kind = "dncnn"
+group = "C4"
+width = 8
+depth = 3
+bias = false
+[training]
+steps = 200
+batch = 3
+[optimiser]
+kind = "adam"
+learning_rate = 1e-2
+"#;
+
+/// A network begins as the identity, with which plug-and-play gradients are Landweber's; trained, it
+/// lowers the error, whichever way it takes turns with the data.
+#[test]
+fn a_trained_denoiser_takes_the_place_of_a_penalty() {
+    let place = measured(&NOISY.replace("0.05", "0.6"));
+    place.text("d.toml", DENOISER);
+    place.json(
+        "train d.toml --out untrained --set training.steps=1 --set optimiser.learning_rate=1e-9",
+    );
+    place.json("train d.toml --out denoiser");
+    let files = "--problem p.toml --input y.npy --iterations 30 --tolerance 0";
+    place.json(&format!(
+        "classical pnp {files} --out a.npy --denoiser untrained"
+    ));
+    place.json(&format!(
+        "classical landweber {files} --out b.npy --nonnegative=false"
+    ));
+    let [a, b] = ["a.npy", "b.npy"].map(|f| npy::read_real_npy(place.path(f)).unwrap());
+    let pairs = a.data.iter().zip(&b.data);
+    let gap = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(gap < 1e-4, "{gap}");
+    let plain = error(&place, "b.npy");
+    for ways in [
+        "--scheme pgd",
+        "--scheme pgd --average C4 --relaxation 0.8",
+        "--scheme hqs --rho 0.2",
+        "--scheme admm --rho 0.2",
+    ] {
+        place.json(&format!(
+            "classical pnp {files} --out u.npy --denoiser denoiser {ways}"
+        ));
+        let denoised = error(&place, "u.npy");
+        println!("{ways}: {denoised}, {plain} by Landweber");
+        assert!(denoised < 0.9 * plain, "{ways}: {denoised} {plain}");
+    }
+    let command = format!("classical pnp {files} --out u.npy --denoiser");
+    place.refused(
+        &format!("{command} denoiser --average C6"),
+        2,
+        &["C6", "grid"],
+    );
+    place.refused(&format!("{command} nothing"), 3, &["nothing"]);
+    place.text(
+        "s.toml",
+        &DENOISER.replace("kind = \"identity\"", "kind = \"inpainting\""),
+    );
+    place.json("train s.toml --out other --set training.steps=1");
+    place.refused(&format!("{command} other"), 2, &["inpainting", "identity"]);
+}
