@@ -878,7 +878,8 @@ fn total_variation_is_scikit_images() {
             "{}: objective {objective:.1e}, image {error:.1e}, PSNR and SSIM {difference:?}",
             method.name()
         );
-        let bound = if method.name() == "tv" { 1e-4 } else { 1e-5 };
+        // The proximal map alone makes this problem, so FISTA comes closest.
+        let bound = if method.name() == "fista" { 1e-5 } else { 1e-4 };
         assert!(objective.abs() < bound, "{objective}");
         assert!(error < 2e-3, "{error}");
         assert!(difference[0].abs() < 0.01 && difference[1].abs() < 1e-3);
