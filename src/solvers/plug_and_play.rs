@@ -8,8 +8,8 @@ use crate::shape::Shape;
 use crate::tape::{Tape, Var};
 use std::sync::Arc;
 
-/// Steps of conjugate gradients for the data term's proximal map. They start at the point that it is
-/// near to, so few are enough.
+/// Steps of conjugate gradients for the data term's proximal map. They start at its last result, so few
+/// are enough.
 const INNER: usize = 6;
 
 /// A map from noisy images to less noisy ones.
@@ -90,7 +90,8 @@ impl Iterative for PlugAndPlay {
         let size = within("pnp.step", self.step, 1e-6..=1.999)? as f32;
         let rho = within("pnp.rho", self.rho, 1e-9..=1e6)? as f32;
         let relaxation = within("pnp.relaxation", self.relaxation, 1e-6..=1.0)? as f32;
-        let states = [State("u", run.domain(), 0.0), State("w", run.domain(), 0.0)];
+        // The image, the scaled multipliers, and the data term's image.
+        let states = ["u", "w", "x"].map(|name| State(name, run.domain(), 0.0));
         let denoised = |tape: &mut Tape, x: Var| {
             let d = self.denoiser.denoise(tape, x)?;
             if relaxation == 1.0 {
@@ -101,44 +102,45 @@ impl Iterative for PlugAndPlay {
             tape.add(kept, d)
         };
         // argmin |A x - y|^2 / 2 + rho |x - v|^2 / 2.
-        let fitted = |tape: &mut Tape, v: Var| {
+        let fitted = |tape: &mut Tape, x: Var, v: Var| {
             let y = run.y(tape);
             let b = run.adjoint(tape, y)?;
             let near = tape.scale(v, rho);
             let b = tape.add(b, near)?;
-            run.descended(tape, v, b, INNER, |tape, x| {
+            run.descended(tape, x, b, INNER, |tape, x| {
                 let ax = run.forward(tape, x)?;
                 let data = run.adjoint(tape, ax)?;
                 let near = tape.scale(x, rho);
                 tape.add(data, near)
             })
         };
-        let step = |tape: &mut Tape, [u, w]: [Var; 2]| {
+        let begin = |_: &mut Tape, [u, w, _]: [Var; 3]| Ok([u, w, u]);
+        let step = |tape: &mut Tape, [u, w, x]: [Var; 3]| {
             Ok(match self.scheme {
                 Scheme::Gradient => {
                     let r = run.residual(tape, u)?;
                     let s = run.adjoint(tape, r)?;
                     let s = tape.scale(s, size);
-                    let x = tape.add(u, s)?;
-                    [denoised(tape, x)?, w]
+                    let descended = tape.add(u, s)?;
+                    [denoised(tape, descended)?, w, x]
                 }
                 Scheme::HalfQuadratic => {
-                    let x = fitted(tape, u)?;
-                    [denoised(tape, x)?, w]
+                    let x = fitted(tape, x, u)?;
+                    [denoised(tape, x)?, w, x]
                 }
                 Scheme::Multipliers => {
                     let v = tape.sub(u, w)?;
-                    let x = fitted(tape, v)?;
-                    let x = tape.add(x, w)?;
-                    let u = denoised(tape, x)?;
-                    [u, tape.sub(x, u)?]
+                    let x = fitted(tape, x, v)?;
+                    let sum = tape.add(x, w)?;
+                    let u = denoised(tape, sum)?;
+                    [u, tape.sub(sum, u)?, x]
                 }
             })
         };
-        let measure = |tape: &mut Tape, [u, w]: [Var; 2]| {
+        let measure = |tape: &mut Tape, [u, w, x]: [Var; 3]| {
             let r = run.residual(tape, u)?;
             let square = run.dot(tape, r, r)?;
-            let [next, _] = step(tape, [u, w])?;
+            let [next, ..] = step(tape, [u, w, x])?;
             let moved = tape.sub(next, u)?;
             Ok(Measures {
                 objective: tape.scale(square, 0.5),
@@ -155,7 +157,7 @@ impl Iterative for PlugAndPlay {
             states,
             // Networks are long: one to a plan.
             block: 1,
-            begin: None,
+            begin: Some(&begin),
             step: &step,
             measure: &measure,
         };

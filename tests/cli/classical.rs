@@ -443,7 +443,7 @@ fn a_trained_denoiser_takes_the_place_of_a_penalty() {
         2,
         &["C6", "grid"],
     );
-    place.refused(&format!("{command} nothing"), 3, &["nothing"]);
+    place.refused(&format!("{command} nothing"), 4, &["nothing"]);
     place.text(
         "s.toml",
         &DENOISER.replace("kind = \"identity\"", "kind = \"inpainting\""),
