@@ -40,16 +40,6 @@ operators = [
 ]
 "#;
 
-/// Root mean square error of the images in a file.
-fn error(place: &Place, name: &str) -> f64 {
-    let truth = discs(3, 16);
-    let images = npy::read_real_npy(place.path(name)).unwrap();
-    assert_eq!(images.shape, [3, 16, 16]);
-    let pairs = images.data.iter().zip(&truth);
-    let squares: f64 = pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum();
-    (squares / truth.len() as f64).sqrt()
-}
-
 fn measured(text: &str) -> Place {
     let place = Place::new();
     place.text("p.toml", text);
@@ -79,7 +69,7 @@ fn every_method_reconstructs_a_scan() {
         let told = place.json(&format!(
             "classical {method} --problem p.toml --input y.npy --out u.npy --truth images.npy"
         ));
-        let error = error(&place, "u.npy");
+        let error = place.error("u.npy");
         println!("{method}: {error} {told}");
         assert_eq!(told["psnr"].as_array().unwrap().len(), 3);
         assert_eq!(told["ssim"].as_array().unwrap().len(), 3);
@@ -206,7 +196,7 @@ fn matrices_stacks_and_compositions_are_problems() {
         place.json(&format!(
             "classical {method} --problem p.toml --input y.npy --out u.npy"
         ));
-        let error = error(&place, "u.npy");
+        let error = place.error("u.npy");
         println!("{method}: {error}");
         assert!(error < bound, "{text}: {error}");
         let norm = place.json("operator norm --problem p.toml");
@@ -423,7 +413,7 @@ fn a_trained_denoiser_takes_the_place_of_a_penalty() {
     let pairs = a.data.iter().zip(&b.data);
     let gap = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(gap < 1e-4, "{gap}");
-    let plain = error(&place, "b.npy");
+    let plain = place.error("b.npy");
     for ways in [
         "--scheme pgd",
         "--scheme pgd --average C4 --relaxation 0.8",
@@ -433,7 +423,7 @@ fn a_trained_denoiser_takes_the_place_of_a_penalty() {
         place.json(&format!(
             "classical pnp {files} --out u.npy --denoiser denoiser {ways}"
         ));
-        let denoised = error(&place, "u.npy");
+        let denoised = place.error("u.npy");
         println!("{ways}: {denoised}, {plain} by Landweber");
         assert!(denoised < 0.9 * plain, "{ways}: {denoised} {plain}");
     }

@@ -35,6 +35,16 @@ log_every = 1
 pub struct Place(tempfile::TempDir);
 
 impl Place {
+    /// Root mean square error of reconstructions of the directory's images in the file `name`.
+    pub fn error(&self, name: &str) -> f64 {
+        let truth = discs(3, 16);
+        let images = npy::read_real_npy(self.path(name)).unwrap();
+        assert_eq!(images.shape, [3, 16, 16]);
+        let pairs = images.data.iter().zip(&truth);
+        let squares: f64 = pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        (squares / truth.len() as f64).sqrt()
+    }
+
     pub fn new() -> Self {
         let place = Place(tempfile::tempdir().unwrap());
         place.text("problem.toml", PROBLEM);

@@ -1,6 +1,6 @@
 //! Missing pixels, blur and low resolution, from images to scores.
 
-use super::place::{Place, discs};
+use super::place::Place;
 use equilens::data::npy;
 
 const INPAINTING: &str = r#"
@@ -37,16 +37,6 @@ kind = "poisson"
 gain = 1e-4
 "#;
 
-/// Root mean square error of the images in a file.
-fn error(place: &Place, name: &str) -> f64 {
-    let truth = discs(3, 16);
-    let images = npy::read_real_npy(place.path(name)).unwrap();
-    assert_eq!(images.shape, [3, 16, 16]);
-    let pairs = images.data.iter().zip(&truth);
-    let squares: f64 = pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum();
-    (squares / truth.len() as f64).sqrt()
-}
-
 #[test]
 fn every_problem_is_simulated_and_solved() {
     let place = Place::new();
@@ -65,7 +55,7 @@ fn every_problem_is_simulated_and_solved() {
             place.json(&format!(
                 "classical {method} --problem p.toml --input y.npy --out u.npy --png {name}"
             ));
-            error(&place, "u.npy")
+            place.error("u.npy")
         };
         let tv = solve("tv --weight 5e-4");
         let least_squares = solve("cgls --iterations 20");
@@ -113,7 +103,7 @@ fn networks_are_trained_on_missing_pixels_and_low_resolution() {
         place.json(&format!(
             "reconstruct {run} --input y.npy --out u.npy --png pictures"
         ));
-        assert!(error(&place, "u.npy").is_finite());
+        assert!(place.error("u.npy").is_finite());
         let scores = place.json(&format!(
             "evaluate {run} --images images.npy --rotate 3 --out scores-{direct}"
         ));

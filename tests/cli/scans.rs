@@ -1,7 +1,7 @@
 //! Computed tomography by fan beams, short scans, limited angles and Siddon's method, from images to
 //! reconstructions.
 
-use super::place::{Place, discs};
+use super::place::Place;
 use equilens::data::npy;
 
 const FLAT: &str = r#"
@@ -37,16 +37,6 @@ field_of_view = [0.36, 0.36]
 projector = "siddon"
 "#;
 
-/// Root mean square error of the images in a file.
-fn error(place: &Place, name: &str) -> f64 {
-    let truth = discs(3, 16);
-    let images = npy::read_real_npy(place.path(name)).unwrap();
-    assert_eq!(images.shape, [3, 16, 16]);
-    let pairs = images.data.iter().zip(&truth);
-    let squares: f64 = pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum();
-    (squares / truth.len() as f64).sqrt()
-}
-
 #[test]
 fn every_scan_is_simulated_and_solved() {
     let place = Place::new();
@@ -62,7 +52,7 @@ fn every_scan_is_simulated_and_solved() {
         assert_eq!(y.shape, [3, 40, 25]);
         place.json("classical fbp --problem p.toml --input y.npy --out fbp.npy --filter hann");
         place.json("classical cgls --problem p.toml --input y.npy --out cgls.npy --iterations 20");
-        let errors = ["fbp.npy", "cgls.npy"].map(|name| error(&place, name));
+        let errors = ["fbp.npy", "cgls.npy"].map(|name| place.error(name));
         println!("{errors:?}");
         assert!(errors[0] < fbp && errors[1] < cgls, "{errors:?}: {text}");
 

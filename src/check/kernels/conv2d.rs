@@ -267,11 +267,9 @@ fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
         uniform: false,
     };
     let block = |outputs, inputs, columns| {
-        WeightAlgorithm::Tiled(WeightTile::Block(WeightBlock {
-            outputs,
-            inputs,
-            columns,
-        }))
+        WeightAlgorithm::Tiled(WeightTile::Block(WeightBlock::new(
+            outputs, inputs, columns,
+        )))
     };
     let weights = |name| match name {
         "block" | "block-other-kernels" => Some(block(16, 4, 16)),

@@ -86,11 +86,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     let block = |[channels, columns, rows, pixels]: [u32; 4], outputs, inputs| -> Pair {
         (
             SymmetricAlgorithm::Block(Block::new(channels, columns, rows, pixels, 18)),
-            SymmetricWeightAlgorithm::Block(WeightBlock {
-                outputs,
-                inputs,
-                columns: 8,
-            }),
+            SymmetricWeightAlgorithm::Block(WeightBlock::new(outputs, inputs, 8)),
         )
     };
     let mut trials: Vec<(&str, Pair)> = vec![

@@ -275,8 +275,13 @@ impl Family for ImageAlgorithm {
 const COLUMNS: [(u32, u32); 5] = [(8, 2), (4, 2), (8, 1), (4, 4), (4, 1)];
 /// Input channels and rows of the lane tiles that are tried.
 const LANES: [(u32, u32); 5] = [(16, 4), (8, 4), (16, 2), (8, 8), (4, 4)];
-/// Output and input channels and columns of the blocks that are tried on hardware.
-const WEIGHT_BLOCKS: [(u32, u32, u32); 4] = [(64, 16, 16), (32, 16, 16), (64, 8, 16), (64, 16, 8)];
+/// Blocks that are tried on hardware.
+const WEIGHT_BLOCKS: [WeightBlock; 4] = [
+    WeightBlock::new(64, 16, 16),
+    WeightBlock::new(32, 16, 16),
+    WeightBlock::new(64, 8, 16),
+    WeightBlock::new(64, 16, 8),
+];
 
 impl Family for WeightAlgorithm {
     type Problem = Convolution;
@@ -312,13 +317,7 @@ impl Family for WeightAlgorithm {
             }));
         }
         if !capabilities.software {
-            tiles.extend(WEIGHT_BLOCKS.map(|(outputs, inputs, columns)| {
-                WeightTile::Block(WeightBlock {
-                    outputs,
-                    inputs,
-                    columns,
-                })
-            }));
+            tiles.extend(WEIGHT_BLOCKS.map(WeightTile::Block));
         }
         let readable = (problem.flops() <= SMALL).then_some(WeightAlgorithm::Readable);
         let tiles = tiles.into_iter().map(WeightAlgorithm::Tiled);

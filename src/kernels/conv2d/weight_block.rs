@@ -37,14 +37,19 @@ pub struct WeightBlock {
 }
 
 impl WeightBlock {
+    /// A block of this shape.
+    pub const fn new(outputs: u32, inputs: u32, columns: u32) -> Self {
+        WeightBlock {
+            outputs,
+            inputs,
+            columns,
+        }
+    }
+
     /// For hardware adapters: a workgroup of 128 threads with 72 accumulators each fits several times
     /// into the registers of a multiprocessor, and for every four pixels a thread reads 26 times from
     /// workgroup memory for 288 multiply-adds. On an NVIDIA H100 no other block is faster.
-    pub const DEFAULT: WeightBlock = WeightBlock {
-        outputs: 64,
-        inputs: 16,
-        columns: 16,
-    };
+    pub const DEFAULT: WeightBlock = WeightBlock::new(64, 16, 16);
 
     /// As few channels beyond the last one as may be, in blocks that fit into workgroup memory.
     fn fitted(self, x: Shape, dy: Shape, window: Window, [_, size]: [u32; 2]) -> Self {

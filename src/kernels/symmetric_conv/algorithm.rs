@@ -250,21 +250,13 @@ impl Family for SymmetricAlgorithm {
     }
 }
 
-const fn weight_block(outputs: u32, inputs: u32, columns: u32) -> WeightBlock {
-    WeightBlock {
-        outputs,
-        inputs,
-        columns,
-    }
-}
-
 /// Blocks that are tried on hardware, the first one in place of measurements.
 const WEIGHT_BLOCKS: [WeightBlock; 5] = [
-    weight_block(96, 24, 8),
-    weight_block(48, 32, 8),
-    weight_block(96, 16, 8),
-    weight_block(48, 16, 16),
-    weight_block(32, 32, 8),
+    WeightBlock::new(96, 24, 8),
+    WeightBlock::new(48, 32, 8),
+    WeightBlock::new(96, 16, 8),
+    WeightBlock::new(48, 16, 16),
+    WeightBlock::new(32, 32, 8),
 ];
 
 /// Accumulators and rows of the lanes that are tried.
