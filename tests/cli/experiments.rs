@@ -246,3 +246,25 @@ fn total_variation_is_not_equivariant_where_pixels_are_missing() {
     assert!(difference("a square in the middle", 90.0) < 0.5 * hole);
     exist(&place, "tv", &["report.html", "turned.png"]);
 }
+
+#[test]
+fn every_problem_is_learned_from_measurements_alone() {
+    let place = Place::new();
+    for (name, first, networks) in [
+        ("ei-ct", "fbp", 6),
+        ("ei-mri", "zero-filled", 3),
+        ("ei-inpainting", "zero-filled", 3),
+    ] {
+        let command = format!("experiment {name} --scale smoke --steps 2 --out {name}");
+        let result = place.json(&command);
+        assert_eq!(stored(&place, name), result);
+        assert_eq!(result["experiment"], name);
+        let methods = result["methods"].as_array().unwrap();
+        assert_eq!(methods.len(), 2 + networks);
+        assert_eq!(methods[0]["name"], first);
+        // Networks of two steps are hardly different from what they start from.
+        let psnr = |i: usize| methods[i]["upright"]["psnr"].as_f64().unwrap();
+        assert!((psnr(2) - psnr(0)).abs() < 3.0, "{} {}", psnr(2), psnr(0));
+        exist(&place, name, &["report.html", "psnr.svg"]);
+    }
+}
