@@ -670,6 +670,8 @@ fn every_loss_goes_with_every_network_and_problem() -> Result<()> {
         "kind = \"learned_primal_dual\"\ngroup = \"C4\"",
         "kind = \"unet\"\ngroup = \"D4\"\nwidth = 8\nlevels = 1",
         "kind = \"dncnn\"\ngroup = \"C1\"\nwidth = 4\ndepth = 3",
+        "kind = \"unrolled_proximal_gradient\"\nblocks = 2\nproximal = { kind = \"dncnn\", width = 4, depth = 3 }",
+        "kind = \"fully_connected\"\nwidth = 8",
     ];
     let losses = [
         "kind = \"supervised\"\ndistance = \"ssim\"",

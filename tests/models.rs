@@ -5,8 +5,9 @@ use equilens::error::Result;
 use equilens::gpu::{Gpu, Selection};
 use equilens::group::Group;
 use equilens::models::{
-    DenoisingCnnConfig, FieldsConfig, LearnedPrimalDualConfig, LearnedProximalGradientConfig,
-    ModelConfig, NonlinearityKind, Sampling, UNetConfig,
+    DenoisingCnnConfig, FieldsConfig, FullyConnectedConfig, LearnedPrimalDualConfig,
+    LearnedProximalGradientConfig, ModelConfig, NonlinearityKind, Sampling, UNetConfig,
+    UnrolledProximalGradientConfig,
 };
 use equilens::nn::NormalisationKind;
 use equilens::operators::{LinearOperator, RayTransform};
@@ -60,6 +61,14 @@ fn networks() -> Vec<(&'static str, ModelConfig, f64)> {
         depth: 4,
         ..Default::default()
     };
+    let unrolled = |tied| {
+        ModelConfig::UnrolledProximalGradient(UnrolledProximalGradientConfig {
+            blocks: 3,
+            tied,
+            proximal: Box::new(ModelConfig::DenoisingCnn(dncnn.clone())),
+            ..Default::default()
+        })
+    };
     vec![
         (
             "learned proximal gradient",
@@ -95,6 +104,16 @@ fn networks() -> Vec<(&'static str, ModelConfig, f64)> {
             3e-3,
         ),
         ("dncnn", ModelConfig::DenoisingCnn(dncnn.clone()), 3e-3),
+        ("unrolled proximal gradient", unrolled(false), 3e-3),
+        ("unrolled proximal gradient, tied", unrolled(true), 3e-3),
+        (
+            "fully connected",
+            ModelConfig::FullyConnected(FullyConnectedConfig {
+                width: 64,
+                ..Default::default()
+            }),
+            3e-3,
+        ),
         (
             "dncnn of irreps",
             ModelConfig::DenoisingCnn(DenoisingCnnConfig {

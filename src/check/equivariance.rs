@@ -8,6 +8,7 @@ use crate::group::Group;
 use crate::models::{
     DenoisingCnnConfig, FieldsConfig, LearnedPrimalDualConfig, LearnedProximalGradientConfig,
     ModelConfig, NonlinearityKind, OperatorFacts, Sampling, Start, UNetConfig,
+    UnrolledProximalGradientConfig,
 };
 use crate::nn::{BasisKind, NormalisationKind, Parameters};
 use crate::operators::{FourierSampling, Identity, LinearOperator, RayTransform};
@@ -85,6 +86,27 @@ fn entries() -> Vec<Entry> {
         add(
             format!("{group}/learned-primal-dual/ct"),
             model,
+            Domain::Sinogram,
+        );
+    }
+    for (group, tied) in [(c4, false), (d4, true)] {
+        let proximal = DenoisingCnnConfig {
+            group,
+            width: 16,
+            depth: 3,
+            ..Default::default()
+        };
+        let model = UnrolledProximalGradientConfig {
+            blocks: 2,
+            tied,
+            start: Start::PseudoInverse,
+            proximal: Box::new(ModelConfig::DenoisingCnn(proximal)),
+            ..Default::default()
+        };
+        let path = if tied { "ct/tied" } else { "ct" };
+        add(
+            format!("{group}/unrolled-proximal-gradient/{path}"),
+            ModelConfig::UnrolledProximalGradient(model),
             Domain::Sinogram,
         );
     }

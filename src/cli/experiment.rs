@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::experiments::timing::{self, TimingOptions};
 use crate::experiments::unsupervised::{self, Subject};
 use crate::experiments::{
-    Options, Scale, augmentation, denoising, one_image, orders, results, training_size,
-    tv_inpainting,
+    Options, Scale, augmentation, denoising, one_image, orders, results, shifts, training_size,
+    tv_inpainting, unrolled,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -59,6 +59,11 @@ enum Command {
     /// Denoisers at levels of noise that they were not trained on, with and without biases (the same,
     /// figure 6)
     Denoising(Trainings),
+    /// Deblurring and inpainting: which networks generalise over shifts, convolutional or fully
+    /// connected (the same, figure 1)
+    Shifts(Trainings),
+    /// CT: unrolled networks with translational and with roto-translational parts (the same, figure 5)
+    Unrolled(Trainings),
     /// Inpainting by total variation: turning before or after it is not the same (Celledoni et al.
     /// 2021, figure 2)
     TvInpainting(Trainings),
@@ -80,7 +85,8 @@ struct Common {
 struct Trainings {
     #[command(flatten)]
     common: Common,
-    /// Training steps of each network, instead of the scale's
+    /// Training steps of each network (iterations, where total variation is all there is), instead
+    /// of the scale's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Training images of the scale's size (for paper 320 x 320 in MRI, 512 x 512 or a multiple in
@@ -137,6 +143,8 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
         | Command::EiInpainting(trainings)
         | Command::Augmentation(trainings)
         | Command::Denoising(trainings)
+        | Command::Shifts(trainings)
+        | Command::Unrolled(trainings)
         | Command::TvInpainting(trainings) => &trainings.common,
         Command::Timing(common) => common,
     };
@@ -195,6 +203,25 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
                 let table = denoising::table(&result);
                 let found = &result.results;
                 format!("\n{table}\n{}", place(&found.problem, &found.adapter))
+            })?;
+        }
+        Command::Shifts(trainings) => {
+            let options = trainings.options(session);
+            let result = shifts::run(&gpu, &options, interrupt, &mut observer)?;
+            gpu.check_fault()?;
+            console.result(&result, || {
+                let table = shifts::table(&result.problems);
+                let problem = format!("{} test images in each set", result.problems[0].tests);
+                format!("\n{table}\n{}", place(&problem, &result.adapter))
+            })?;
+        }
+        Command::Unrolled(trainings) => {
+            let options = trainings.options(session);
+            let result = unrolled::run(&gpu, &options, interrupt, &mut observer)?;
+            gpu.check_fault()?;
+            console.result(&result, || {
+                let table = unrolled::table(&result);
+                format!("\n{table}\n{}", place(&result.problem, &result.adapter))
             })?;
         }
         Command::TvInpainting(trainings) => {

@@ -5,12 +5,11 @@
 use super::jobs::{Job, Trials};
 use super::results::{PLOTTED, Plotted, Point, Results, pooled, table};
 use super::scores::write_json;
-use super::study::{Orientation, Slices, Study};
+use super::study::{Orientation, Slices};
 use super::unsupervised::{Settings, Subject};
 use super::{Event, Options, Scale, inputs};
 use crate::data::Stream;
 use crate::error::Result;
-use crate::files;
 use crate::gpu::Gpu;
 use crate::losses::{Augmentation, Supervised, Term};
 use crate::problems::Problem;
@@ -51,16 +50,10 @@ pub fn run(
     let own = options.images.as_ref();
     let slices = Slices::for_ct(gpu, own, &config, settings.size, &mut angles)?;
     let slices = slices.shuffled(options.seed).averaged(&problem)?;
-    observer(Event::Line(format!(
-        "On {}: {}; {} test images of another patient, upright and turned.",
-        gpu.label(),
-        Subject::Ct.described(&settings),
-        slices.upright.shape.n()
-    )));
-    files::create_directory(&options.out)?;
-    let train = slices.write(&options.out)?;
-    let study = Study::new(gpu, problem, &slices, options.seed.wrapping_add(1 << 32))?;
-    let mut trials = Trials::new(options, study, interrupt, observer);
+    let described = Subject::Ct.described(&settings);
+    let (mut trials, train) = Trials::begin(
+        gpu, options, problem, &slices, &described, interrupt, observer,
+    )?;
     trials.untrained()?;
     let available = slices.training.shape.n();
     let sizes = sizes(options.scale).iter().map(|&n| n.min(available));

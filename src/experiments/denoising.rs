@@ -11,7 +11,6 @@ use super::study::{Orientation, Slices, Study};
 use super::{Event, Options, Scale};
 use crate::data::Stream;
 use crate::error::Result;
-use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
 use crate::losses::{Supervised, Term};
@@ -181,19 +180,15 @@ pub fn run(
     let scan = inputs::ct(settings.size);
     let slices = Slices::for_ct(gpu, own, &scan, settings.size, &mut angles)?;
     let slices = slices.averaged(&Problem::new(&scan)?)?;
-    observer(Event::Line(format!(
-        "On {}: {}; {} training images, {} test images of another patient, upright and turned.",
-        gpu.label(),
-        described(&settings),
-        slices.training.shape.n(),
-        slices.upright.shape.n()
-    )));
-    files::create_directory(&options.out)?;
-    let train = slices.write(&options.out)?;
-    // Other noise than that of any training.
-    let noise = options.seed.wrapping_add(1 << 32);
-    let study = Study::new(gpu, problem, &slices, noise)?;
-    let mut trials = Trials::new(options, study, interrupt, observer);
+    let (mut trials, train) = Trials::begin(
+        gpu,
+        options,
+        problem,
+        &slices,
+        &described(&settings),
+        interrupt,
+        observer,
+    )?;
     trials.untrained()?;
     let mut jobs = Vec::new();
     for k in 0..settings.seeds {

@@ -38,6 +38,11 @@ pub(super) fn ct(size: usize) -> ProblemConfig {
     }
 }
 
+/// [`ct`] in words.
+pub(super) fn described_ct(size: usize) -> String {
+    format!("low-dose CT, {VIEWS} views, {PHOTONS} photons, {size} x {size} pixels")
+}
+
 /// The noise of every CT problem here that has one.
 pub(super) fn low_dose() -> Noise {
     Noise::LowDoseCt {
@@ -58,6 +63,11 @@ pub(super) fn mri(size: usize) -> ProblemConfig {
         noise: Noise::Gaussian { sigma: SIGMA },
         phase: None,
     }
+}
+
+/// The name of a test set within that of a file.
+pub(super) fn file_name(name: &str) -> String {
+    name.replace(' ', "-")
 }
 
 impl Slices {
@@ -121,6 +131,7 @@ impl Slices {
             training: averaged(&self.training)?,
             upright: averaged(&self.upright)?,
             rotated: averaged(&self.rotated)?,
+            names: self.names,
         })
     }
 
@@ -140,10 +151,13 @@ impl Slices {
     pub fn write(&self, out: &Path) -> Result<PathBuf> {
         let directory = out.join("images");
         files::create_directory(&directory)?;
+        let [first, second] = self
+            .names
+            .map(|name| format!("test-{}.npy", file_name(name)));
         for (name, images) in [
             ("train.npy", &self.training),
-            ("test-upright.npy", &self.upright),
-            ("test-rotated.npy", &self.rotated),
+            (&first, &self.upright),
+            (&second, &self.rotated),
         ] {
             let Images { values, shape } = images;
             let extents = [shape.n(), shape.h(), shape.w()];

@@ -1,14 +1,15 @@
 //! Many trainings in a row, each a [run](RunDir) of its own under `runs/`: an interrupted experiment
 //! goes on where it stopped, and `equilens evaluate` and `reconstruct` take each of the networks.
 
+use super::inputs::file_name;
 use super::results::{Point, Results};
 use super::scores::Method;
-use super::study::{Images, Orientation, Reconstructions, Study};
+use super::study::{Images, Orientation, Reconstructions, Slices, Study};
 use super::{Event, Options};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
-use crate::problems::OperatorConfig;
+use crate::problems::{OperatorConfig, Problem};
 use crate::report::{Page, Svg};
 use crate::train::{
     self, Dataset, Progress, Reconstructor, RunDir, RunOptions, TrainConfig, Which,
@@ -39,6 +40,31 @@ pub(super) struct Trials<'a> {
 }
 
 impl<'a> Trials<'a> {
+    /// Tells what is done (`described`), makes the directory, writes the images, measures the test
+    /// images; with the path of the training images.
+    pub fn begin(
+        gpu: &'a Gpu,
+        options: &'a Options,
+        problem: Problem,
+        slices: &Slices,
+        described: &str,
+        interrupt: &'a AtomicBool,
+        observer: &'a mut dyn FnMut(Event),
+    ) -> Result<(Self, PathBuf)> {
+        observer(Event::Line(format!(
+            "On {}: {described}; {} training images, {} test images of another patient, upright and turned.",
+            gpu.label(),
+            slices.training.shape.n(),
+            slices.upright.shape.n()
+        )));
+        files::create_directory(&options.out)?;
+        let train = slices.write(&options.out)?;
+        // Other noise than that of any training.
+        let study = Study::new(gpu, problem, slices, options.seed.wrapping_add(1 << 32))?;
+        Ok((Trials::new(options, study, interrupt, observer), train))
+    }
+
+    /// On a study that is made.
     pub fn new(
         options: &'a Options,
         study: Study<'a>,
@@ -62,10 +88,12 @@ impl<'a> Trials<'a> {
         let rotated = self.study.scores(&images, Orientation::Rotated)?;
         let of = (point.images).map_or(String::new(), |n| format!(", N = {n}"));
         (self.observer)(Event::Line(format!(
-            "{}{of}: PSNR {:.2} dB upright, {:.2} dB rotated ({:.0} s)",
+            "{}{of}: PSNR {:.2} dB {}, {:.2} dB {} ({:.0} s)",
             method.label(),
             method.upright.psnr,
+            self.study.name(Orientation::Upright),
             rotated.psnr,
+            self.study.name(Orientation::Rotated),
             method.train_seconds
         )));
         method.rotated = Some(rotated);
@@ -78,25 +106,22 @@ impl<'a> Trials<'a> {
 
     /// What the measurement alone tells: the operator's cheap pseudo-inverse, and least squares.
     pub fn untrained(&mut self) -> Result<()> {
-        let name = self.study.problem.operator.pseudo_inverse_name();
-        let cheap = self.study.pseudo_inverse()?;
-        let mut all = vec![(name, cheap)];
+        self.pseudo_inverse()?;
         // Where everything is measured as it is, nothing is left to solve.
-        if !matches!(
-            self.study.problem.config.operator,
-            OperatorConfig::Identity(_)
-        ) {
-            all.push(("least-squares", self.study.least_squares()?));
+        match self.study.problem.config.operator {
+            OperatorConfig::Identity(_) => Ok(()),
+            _ => self.add(
+                untrained("least-squares"),
+                self.study.least_squares()?,
+                true,
+            ),
         }
-        for (name, images) in all {
-            let point = Point {
-                images: None,
-                seed: None,
-                method: Method::unscored(name),
-            };
-            self.add(point, images, true)?;
-        }
-        Ok(())
+    }
+
+    /// The operator's cheap pseudo-inverse.
+    pub fn pseudo_inverse(&mut self) -> Result<()> {
+        let name = self.study.problem.operator.pseudo_inverse_name();
+        self.add(untrained(name), self.study.pseudo_inverse()?, true)
     }
 
     /// The pseudo-inverse, and TV tuned on (up to eight of) the training images.
@@ -111,15 +136,8 @@ impl<'a> Trials<'a> {
         let tv = study.total_variation(&training)?;
         let seconds = started.elapsed().as_secs_f64();
         for (name, images, train_seconds) in [(name, direct, 0.0), ("tv", tv, seconds)] {
-            let method = Method {
-                train_seconds,
-                ..Method::unscored(name)
-            };
-            let point = Point {
-                images: None,
-                seed: None,
-                method,
-            };
+            let mut point = untrained(name);
+            point.method.train_seconds = train_seconds;
             self.add(point, images, true)?;
         }
         Ok(())
@@ -207,7 +225,10 @@ impl<'a> Trials<'a> {
             .map(|(name, images)| (name.clone(), images))
             .collect();
         let png = self.study.picture(orientation, index, &shown, window)?;
-        let name = format!("sample-{}-{index}.png", orientation.name());
+        let name = format!(
+            "sample-{}-{index}.png",
+            file_name(self.study.name(orientation))
+        );
         files::write_bytes(self.options.out.join(name), &png)?;
         page.picture(
             &png,
@@ -217,6 +238,15 @@ impl<'a> Trials<'a> {
             ),
         );
         Ok(())
+    }
+}
+
+/// A method without a network, not scored yet.
+fn untrained(name: &str) -> Point {
+    Point {
+        images: None,
+        seed: None,
+        method: Method::unscored(name),
     }
 }
 

@@ -10,10 +10,12 @@ pub mod one_image;
 pub mod orders;
 pub mod results;
 mod scores;
+pub mod shifts;
 mod study;
 pub mod timing;
 pub mod training_size;
 pub mod tv_inpainting;
+pub mod unrolled;
 pub mod unsupervised;
 
 pub use results::{Point, Results};
@@ -45,7 +47,8 @@ pub struct Options {
     /// Training and test images, `.npy` files `[N, rows, columns]`, instead of those that the
     /// program carries.
     pub images: Option<[PathBuf; 2]>,
-    /// Training steps of each network, instead of the scale's.
+    /// Training steps of each network (iterations, where no network is trained), instead of the
+    /// scale's.
     pub steps: Option<u64>,
     /// Seed of everything random.
     pub seed: u64,

@@ -130,6 +130,7 @@ pub(super) fn parameters(training: &Training, networks: &[Network], channels: us
         let spec = crate::train::ModelSpec {
             config: config.model,
             channels,
+            size: None,
             measurement_channels: channels,
             closed_views: false,
             operator_norm: 1.0,

@@ -10,11 +10,10 @@ use super::jobs::{Job, Trials};
 use super::networks::{Network, Training};
 use super::results::{Point, Results, table};
 use super::scores::{Summary, write_json};
-use super::study::{Images, Orientation, Slices, Study};
+use super::study::{Images, Orientation, Slices};
 use super::{Event, Options, Scale};
 use crate::data::Stream;
 use crate::error::Result;
-use crate::files;
 use crate::gpu::Gpu;
 use crate::problems::Problem;
 use crate::report::Page;
@@ -87,17 +86,11 @@ pub fn run(
     let slices = Slices::for_ct(gpu, own, &config, settings.size, &mut angles)?;
     let slices = with_training_image_first(slices)?;
     let problem = Problem::new(&config)?;
-    observer(Event::Line(format!(
-        "On {}: CT of {size} x {size} pixels, trained on one image, tested on it and on {} others, upright and turned.",
-        gpu.label(),
-        slices.upright.shape.n() - 1,
-        size = settings.size,
-    )));
-    files::create_directory(&options.out)?;
-    let train = slices.write(&options.out)?;
-    // Other noise than that of any training.
-    let study = Study::new(gpu, problem, &slices, options.seed.wrapping_add(1 << 32))?;
-    let mut trials = Trials::new(options, study, interrupt, observer);
+    // The first test image is the training image.
+    let described = inputs::described_ct(settings.size);
+    let (mut trials, train) = Trials::begin(
+        gpu, options, problem, &slices, &described, interrupt, observer,
+    )?;
     trials.classical(&slices.training)?;
     let mut jobs = Vec::new();
     for k in 0..settings.seeds {
@@ -133,6 +126,7 @@ fn with_training_image_first(slices: Slices) -> Result<Slices> {
     Ok(Slices {
         upright: before(&training.values, slices.upright),
         rotated: before(&turned, slices.rotated),
+        names: slices.names,
         training,
     })
 }
@@ -157,15 +151,7 @@ fn split(points: &[Point]) -> [Vec<Point>; 2] {
 /// Pictures, `metrics.json`, `report.html`.
 fn finish(trials: &Trials<'_>, settings: &Settings) -> Result<OneImageResults> {
     let [training_image, others] = split(&trials.points);
-    let results = trials.results(
-        "one-image",
-        format!(
-            "low-dose CT, {} views, {} photons, {size} x {size} pixels",
-            inputs::VIEWS,
-            inputs::PHOTONS,
-            size = settings.size
-        ),
-    );
+    let results = trials.results("one-image", inputs::described_ct(settings.size));
     let result = OneImageResults {
         other: Results {
             tests: results.tests - 1,
@@ -230,6 +216,7 @@ mod tests {
             training: images(0.0, 3),
             upright: images(100.0, 2),
             rotated: images(200.0, 2),
+            names: Orientation::BOTH.map(Orientation::name),
         };
         let found = with_training_image_first(slices).expect("fits");
         assert_eq!(found.training.values, [4.0, 5.0, 6.0, 7.0]);

@@ -8,19 +8,21 @@
 use super::inputs;
 use super::jobs::{Job, Trials};
 use super::networks::{Network, Training};
-use super::results::{COLUMNS, PLOTTED, Plotted, Point, Results, by_method, cells, pooled};
+use super::results::{
+    self, COLUMNS, GAIN_COLUMNS, PLOTTED, Plotted, Point, Results, by_method, cells, gain_cell,
+    pooled,
+};
 use super::scores::write_json;
-use super::study::{Orientation, Slices, Study};
+use super::study::{Orientation, Slices};
 use super::{Event, Options, Scale};
 use crate::data::Stream;
 use crate::error::Result;
-use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
 use crate::nn::BasisKind;
 use crate::problems::Problem;
 use crate::report::plot::{Axes, Mark, Series, grouped_plot};
-use crate::report::{Align, Page, Table};
+use crate::report::{Page, Table};
 use std::sync::atomic::AtomicBool;
 
 /// The orders m.
@@ -100,17 +102,15 @@ pub fn run(
     let images = settings.images.min(slices.training.shape.n());
     slices.training = slices.training.first(images);
     let problem = Problem::new(&config)?;
-    observer(Event::Line(format!(
-        "On {}: CT of {size} x {size} pixels, {images} training images, {} validation images, upright and turned.",
-        gpu.label(),
-        slices.upright.shape.n(),
-        size = settings.size,
-    )));
-    files::create_directory(&options.out)?;
-    let train = slices.write(&options.out)?;
-    // Other noise than that of any training.
-    let study = Study::new(gpu, problem, &slices, options.seed.wrapping_add(1 << 32))?;
-    let mut trials = Trials::new(options, study, interrupt, observer);
+    let (mut trials, train) = Trials::begin(
+        gpu,
+        options,
+        problem,
+        &slices,
+        &described(&settings),
+        interrupt,
+        observer,
+    )?;
     trials.classical(&slices.training)?;
     let mut jobs = Vec::new();
     for k in 0..settings.seeds {
@@ -128,33 +128,28 @@ pub fn run(
     finish(&trials, &settings, images)
 }
 
+fn described(settings: &Settings) -> String {
+    inputs::described_ct(settings.size)
+}
+
 fn order(point: &Point) -> Option<usize> {
     point.method.group.map(|group| group.order())
 }
 
 /// For each seed, what order `m` gains over m = 1 in PSNR, image by image.
 fn gains(points: &[Point], m: usize, orientation: Orientation) -> Vec<Vec<f64>> {
-    let of = |m: usize| points.iter().filter(move |p| order(p) == Some(m));
-    let pairs = of(m).filter_map(|p| Some((p, of(1).find(|first| first.seed == p.seed)?)));
-    let gains = pairs.filter_map(|(point, first)| {
-        let [a, b] = [point, first].map(|p| orientation.of_method(&p.method));
-        let images = a?.per_image.iter().zip(&b?.per_image);
-        Some(images.map(|(a, b)| a.psnr - b.psnr).collect())
-    });
-    gains.collect()
+    let of = |m: usize| {
+        points
+            .iter()
+            .filter(|p| order(p) == Some(m))
+            .collect::<Vec<_>>()
+    };
+    results::gains(&of(m), &of(1), orientation)
 }
 
 /// Plots, pictures, `metrics.json`, `report.html`.
 fn finish(trials: &Trials<'_>, settings: &Settings, images: usize) -> Result<Results> {
-    let result = trials.results(
-        "orders",
-        format!(
-            "low-dose CT, {} views, {} photons, {size} x {size} pixels",
-            inputs::VIEWS,
-            inputs::PHOTONS,
-            size = settings.size
-        ),
-    );
+    let result = trials.results("orders", described(settings));
     let mut page = Page::new("CT: which group of rotations");
     page.paragraph(&format!(
         "{}, on {}. Networks of one width ({} channels) and of the harmonic basis, equivariant under C_m, {} blocks, {} steps on {images} images each; {} validation images of another patient, {} seeds together. Only m = 1, 2 and 4 turn the pixel grid onto itself. PSNR with the maximum of the reference as the peak.",
@@ -208,23 +203,11 @@ fn finish(trials: &Trials<'_>, settings: &Settings, images: usize) -> Result<Res
 /// The results for people: means over validation images and seeds. What an order gains over m = 1
 /// is followed by the least and the largest of the seeds' means.
 pub fn table(result: &Results) -> Table {
-    let gain_columns = [
-        ("gain upright", Align::Right),
-        ("gain rotated", Align::Right),
-    ];
-    let mut table = Table::new(COLUMNS.into_iter().chain(gain_columns));
+    let mut table = Table::new(COLUMNS.into_iter().chain(GAIN_COLUMNS));
     for method in by_method(&result.methods) {
         let gain = |orientation| match order(method[0]) {
             None | Some(1) => String::new(),
-            Some(m) => {
-                let means: Vec<f64> = (gains(&result.methods, m, orientation).iter())
-                    .map(|seed| seed.iter().sum::<f64>() / seed.len() as f64)
-                    .collect();
-                let mean = means.iter().sum::<f64>() / means.len() as f64;
-                let least = means.iter().copied().fold(f64::INFINITY, f64::min);
-                let largest = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                format!("{mean:+.2} ({least:+.2}, {largest:+.2})")
-            }
+            Some(m) => gain_cell(&gains(&result.methods, m, orientation)),
         };
         let gains = Orientation::BOTH.map(gain);
         table.row(cells(&method).into_iter().chain(gains));

@@ -93,6 +93,38 @@ pub(super) const COLUMNS: [(&str, Align); 7] = [
     ("SSIM rotated", Align::Right),
 ];
 
+/// For each seed of `points`, what it gains in PSNR over the point of `over` with the same seed, image
+/// by image.
+pub(super) fn gains(points: &[&Point], over: &[&Point], orientation: Orientation) -> Vec<Vec<f64>> {
+    let with_seed = |seed| over.iter().find(|first| first.seed == seed);
+    let pairs = points.iter().filter_map(|p| Some([p, with_seed(p.seed)?]));
+    let gains = pairs.filter_map(|pair| {
+        let [a, b] = pair.map(|p| orientation.of_method(&p.method));
+        let images = a?.per_image.iter().zip(&b?.per_image);
+        Some(images.map(|(a, b)| a.psnr - b.psnr).collect())
+    });
+    gains.collect()
+}
+
+/// The columns of [`gain_cell`].
+pub(super) const GAIN_COLUMNS: [(&str, Align); 2] = [
+    ("gain upright", Align::Right),
+    ("gain rotated", Align::Right),
+];
+
+/// The mean of [`gains`] over images and seeds, followed by the least and the largest of the seeds'
+/// means.
+pub(super) fn gain_cell(gains: &[Vec<f64>]) -> String {
+    let means = gains
+        .iter()
+        .map(|seed| seed.iter().sum::<f64>() / seed.len() as f64);
+    let means: Vec<f64> = means.collect();
+    let mean = means.iter().sum::<f64>() / means.len() as f64;
+    let least = means.iter().copied().fold(f64::INFINITY, f64::min);
+    let largest = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    format!("{mean:+.2} ({least:+.2}, {largest:+.2})")
+}
+
 /// One method of [`by_method`] in a table: means over test images and seeds.
 pub(super) fn cells(points: &[&Point]) -> [String; 7] {
     let [upright, rotated] = Orientation::BOTH.map(|o| pooled(points, o));

@@ -89,6 +89,8 @@ pub(super) struct Slices {
     pub training: Images,
     pub upright: Images,
     pub rotated: Images,
+    /// How each of the test sets is called.
+    pub names: [&'static str; 2],
 }
 
 impl Slices {
@@ -102,6 +104,7 @@ impl Slices {
             training,
             upright,
             rotated,
+            names: Orientation::BOTH.map(Orientation::name),
         })
     }
 
@@ -148,6 +151,7 @@ impl Slices {
             training: halved(&slices.training)?,
             upright: halved(&slices.upright)?,
             rotated: halved(&slices.rotated)?,
+            names: slices.names,
         })
     }
 }
@@ -206,6 +210,7 @@ pub(super) struct Study<'a> {
     upright: TestSet,
     rotated: TestSet,
     tests: usize,
+    names: [&'static str; 2],
 }
 
 /// Images on which parameters of classical methods are chosen, at most.
@@ -228,9 +233,15 @@ impl<'a> Study<'a> {
             upright,
             rotated,
             tests: slices.upright.shape.n(),
+            names: slices.names,
             store,
             problem,
         })
+    }
+
+    /// What a test set is called.
+    pub fn name(&self, of: Orientation) -> &'static str {
+        self.names[of as usize]
     }
 
     /// Test images in each orientation.
@@ -399,7 +410,15 @@ impl<'a> Study<'a> {
             row.push((name.as_str(), image(orientation.of(images))?));
         }
         let zoom = (192 / domain.w()).max(1);
-        picture(orientation.name(), &truth, &row, [0.0, white], limit, zoom)?.to_png()
+        picture(
+            self.name(orientation),
+            &truth,
+            &row,
+            [0.0, white],
+            limit,
+            zoom,
+        )?
+        .to_png()
     }
 }
 

@@ -7,11 +7,10 @@ use super::jobs::{Job, Trials};
 use super::networks::{Network, Training};
 use super::results::{PLOTTED, Plotted, Results, pooled, table};
 use super::scores::write_json;
-use super::study::{Orientation, Slices, Study};
+use super::study::{Orientation, Slices};
 use super::{Event, Options, Scale};
 use crate::data::Stream;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::gpu::Gpu;
 use crate::problems::Problem;
 use crate::report::Page;
@@ -88,17 +87,15 @@ pub fn run(
         )));
     }
     let problem = Problem::new(&config)?;
-    observer(Event::Line(format!(
-        "On {}: MRI of {size} x {size} pixels, {} training images at most, {} test images, upright and turned.",
-        gpu.label(),
-        sizes[sizes.len() - 1],
-        slices.upright.shape.n(),
-        size = settings.size,
-    )));
-    files::create_directory(&options.out)?;
-    let train = slices.write(&options.out)?;
-    let study = Study::new(gpu, problem, &slices, options.seed)?;
-    let mut trials = Trials::new(options, study, interrupt, observer);
+    let (mut trials, train) = Trials::begin(
+        gpu,
+        options,
+        problem,
+        &slices,
+        &described(&settings),
+        interrupt,
+        observer,
+    )?;
     trials.classical(&slices.training)?;
     let middle = sizes[sizes.len() / 2];
     let mut jobs = Vec::new();
@@ -125,6 +122,11 @@ pub fn run(
     finish(&trials, &settings, &sizes, middle)
 }
 
+fn described(settings: &Settings) -> String {
+    let size = settings.size;
+    format!("MRI, a fifth of the lines of k-space, noise {SIGMA}, {size} x {size} pixels")
+}
+
 /// Plots, pictures, `metrics.json`, `report.html`.
 fn finish(
     trials: &Trials<'_>,
@@ -132,13 +134,7 @@ fn finish(
     sizes: &[usize],
     middle: usize,
 ) -> Result<Results> {
-    let result = trials.results(
-        "mri-training-size",
-        format!(
-            "MRI, a fifth of the lines of k-space, noise {SIGMA}, {size} x {size} pixels",
-            size = settings.size
-        ),
-    );
+    let result = trials.results("mri-training-size", described(settings));
     let mut page = Page::new("MRI: how many training images it takes");
     page.paragraph(&format!(
         "{}, on {}. {} steps for each network; {} test images of another patient than the training images, {} seeds together. PSNR of magnitudes with the maximum of the reference as the peak.",

@@ -11,11 +11,10 @@ use super::inputs;
 use super::jobs::{Job, Trials};
 use super::results::{COLUMNS, Point, Results, by_method, cells, pooled};
 use super::scores::{Summary, write_json};
-use super::study::{Orientation, Slices, Study};
+use super::study::{Orientation, Slices};
 use super::{Event, Options, Scale};
 use crate::data::Stream;
 use crate::error::Result;
-use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
 use crate::losses::{
@@ -392,18 +391,10 @@ pub fn run(
             slices.averaged(&Problem::new(&scan)?)?
         }
     };
-    observer(Event::Line(format!(
-        "On {}: {}; {} training images, {} test images of another patient, upright and turned.",
-        gpu.label(),
-        subject.described(&settings),
-        slices.training.shape.n(),
-        slices.upright.shape.n()
-    )));
-    files::create_directory(&options.out)?;
-    let train = slices.write(&options.out)?;
-    // Other noise than that of any training.
-    let study = Study::new(gpu, problem, &slices, options.seed.wrapping_add(1 << 32))?;
-    let mut trials = Trials::new(options, study, interrupt, observer);
+    let described = subject.described(&settings);
+    let (mut trials, train) = Trials::begin(
+        gpu, options, problem, &slices, &described, interrupt, observer,
+    )?;
     trials.untrained()?;
     let mut jobs = Vec::new();
     for k in 0..settings.seeds {

@@ -1,9 +1,9 @@
 //! Which network, as a config file says it.
 
 use super::{
-    DenoisingCnn, DenoisingCnnConfig, LearnedPrimalDual, LearnedPrimalDualConfig,
-    LearnedProximalGradient, LearnedProximalGradientConfig, Network, OperatorFacts, UNet,
-    UNetConfig,
+    DenoisingCnn, DenoisingCnnConfig, FullyConnected, FullyConnectedConfig, LearnedPrimalDual,
+    LearnedPrimalDualConfig, LearnedProximalGradient, LearnedProximalGradientConfig, Network,
+    OperatorFacts, UNet, UNetConfig, UnrolledProximalGradient, UnrolledProximalGradientConfig,
 };
 use crate::error::Result;
 use crate::group::Group;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub enum ModelConfig {
     /// Learned proximal gradient descent.
     LearnedProximalGradient(LearnedProximalGradientConfig),
+    /// Unrolled proximal gradient descent with a denoising network in place of the proximal operator.
+    UnrolledProximalGradient(UnrolledProximalGradientConfig),
     /// Learned primal-dual.
     LearnedPrimalDual(LearnedPrimalDualConfig),
     /// A U-Net that improves the pseudo-inverse.
@@ -24,6 +26,8 @@ pub enum ModelConfig {
     /// A DnCNN that improves the pseudo-inverse.
     #[serde(rename = "dncnn")]
     DenoisingCnn(DenoisingCnnConfig),
+    /// A fully connected network that improves the pseudo-inverse.
+    FullyConnected(FullyConnectedConfig),
 }
 
 impl Default for ModelConfig {
@@ -46,11 +50,15 @@ impl ModelConfig {
                 channels,
                 operator.norm,
             )?),
+            ModelConfig::UnrolledProximalGradient(config) => {
+                Arc::new(UnrolledProximalGradient::new(config, operator)?)
+            }
             ModelConfig::LearnedPrimalDual(config) => {
                 Arc::new(LearnedPrimalDual::new(config, operator)?)
             }
             ModelConfig::UNet(config) => Arc::new(UNet::new(config, channels)?),
             ModelConfig::DenoisingCnn(config) => Arc::new(DenoisingCnn::new(config, channels)?),
+            ModelConfig::FullyConnected(config) => Arc::new(FullyConnected::new(config, operator)?),
         })
     }
 
@@ -58,9 +66,20 @@ impl ModelConfig {
     pub fn group(&self) -> Group {
         match self {
             ModelConfig::LearnedProximalGradient(config) => config.group,
+            ModelConfig::UnrolledProximalGradient(config) => config.proximal.group(),
             ModelConfig::LearnedPrimalDual(config) => config.group,
             ModelConfig::UNet(config) => config.group,
             ModelConfig::DenoisingCnn(config) => config.group,
+            ModelConfig::FullyConnected(_) => Group::TRIVIAL,
+        }
+    }
+
+    /// Whether its parameters depend on the size of the images, so that it fits one size only.
+    pub fn fits_one_size(&self) -> bool {
+        match self {
+            ModelConfig::FullyConnected(_) => true,
+            ModelConfig::UnrolledProximalGradient(config) => config.proximal.fits_one_size(),
+            _ => false,
         }
     }
 
@@ -69,9 +88,14 @@ impl ModelConfig {
     pub fn with_recompute(mut self, on: bool) -> Self {
         match &mut self {
             ModelConfig::LearnedProximalGradient(config) => config.recompute = on,
+            ModelConfig::UnrolledProximalGradient(config) => {
+                *config.proximal = config.proximal.clone().with_recompute(on);
+            }
             ModelConfig::LearnedPrimalDual(config) => config.recompute = on,
             ModelConfig::UNet(config) => config.recompute = on,
             ModelConfig::DenoisingCnn(config) => config.recompute = on,
+            // Products of matrices keep next to nothing.
+            ModelConfig::FullyConnected(_) => {}
         }
         self
     }

@@ -1,7 +1,9 @@
 //! Learned primal-dual (Adler and Öktem 2018), ordinary and equivariant in both domains.
 
 use super::stage::{Stage, StageConfig, check_slope};
-use super::{Network, NonlinearityKind, OperatorFacts, check_norm, check_values, frozen_values};
+use super::{
+    Network, NonlinearityKind, OperatorFacts, Start, check_norm, check_values, frozen_values,
+};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group};
 use crate::nn::{
@@ -9,7 +11,7 @@ use crate::nn::{
     TwistedConvolution, regular_fields,
 };
 use crate::operators::LinearOperator;
-use crate::shape::{Padding, Shape};
+use crate::shape::Padding;
 use crate::tape::{Tape, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -30,6 +32,8 @@ pub struct LearnedPrimalDualConfig {
     pub primal: usize,
     /// Measurements that are carried from iteration to iteration.
     pub dual: usize,
+    /// What each of the images is before the first iteration. The measurements start at zero.
+    pub start: Start,
     /// Kernel size.
     pub kernel_size: usize,
     /// Kernels that the layers span.
@@ -50,6 +54,7 @@ impl Default for LearnedPrimalDualConfig {
             iterations: 10,
             primal: 5,
             dual: 5,
+            start: Start::Zero,
             kernel_size: 3,
             basis: BasisKind::Complete,
             padding: Padding::Replicate,
@@ -264,7 +269,7 @@ impl Network for LearnedPrimalDual {
         &self.parameters
     }
 
-    /// From `f = 0`, `h = 0`, for each iteration
+    /// From `h = 0` and `f = 0`, or another [start](Start), for each iteration
     ///
     /// ```text
     /// h <- h + dual(h, A f_2, y),      f <- f + primal(f, A^T h_1),
@@ -289,14 +294,12 @@ impl Network for LearnedPrimalDual {
         }
         let (channels, measured) = (self.operator.channels, self.operator.measurement_channels);
         let n = y.shape().n();
-        let (image, sinogram) = (operator.domain().with(0, n), operator.range().with(0, n));
+        let start = self.config.start.record(tape, operator, y)?;
+        let mut f = tape.concat(&vec![start; self.config.primal], 1)?;
         let y = tape.scale(y, self.scale);
         let zero = tape.scalar(0.0);
-        let zeros = |tape: &mut Tape, one: Shape, count: usize| {
-            tape.broadcast(zero, one.with(1, count * one.c()))
-        };
-        let mut f = zeros(tape, image, self.config.primal)?;
-        let mut h = zeros(tape, sinogram, self.config.dual)?;
+        let duals = self.config.dual * measured;
+        let mut h = tape.broadcast(zero, operator.range().with(0, n).with(1, duals))?;
         for [dual, primal] in &self.iterations {
             let second = tape.slice(f, 1, channels, channels)?;
             let seen = operator.forward(tape, second)?;

@@ -1,7 +1,7 @@
 //! Learned proximal gradient descent (Celledoni et al. 2021, Algorithm 2 and eq. 11).
 
 use super::stage::check_slope;
-use super::{Network, check_norm, check_values, frozen_values};
+use super::{Network, Start, check_norm, check_values, frozen_values};
 use crate::error::{Error, Result};
 use crate::group::{FieldType, Group};
 use crate::nn::{
@@ -23,21 +23,8 @@ pub enum GradientScale {
     /// By `1 / ||A||^2`.
     #[default]
     Norm,
-    /// By a learned factor for each block that starts at `1 / ||A||^2`.
+    /// By a learned multiple of `1 / ||A||^2` for each block, which starts at 1.
     Learned,
-}
-
-/// The image that the first block improves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Start {
-    /// 0, as in the paper.
-    #[default]
-    Zero,
-    /// The operator's [pseudo-inverse](LinearOperator::pseudo_inverse): filtered back-projection
-    /// for the ray transform. Short trainings get much farther from there, since the few 3x3
-    /// convolutions of a short network cannot sharpen `A^T y` themselves.
-    PseudoInverse,
 }
 
 /// Settings; the defaults are the paper's.
@@ -149,7 +136,7 @@ impl LearnedProximalGradient {
         let mut parameters = Parameters::new();
         let distinct = if config.tied { 1 } else { config.blocks };
         let blocks = (0..distinct)
-            .map(|i| Block::new(&mut parameters, i, config, channels, scale))
+            .map(|i| Block::new(&mut parameters, i, config, channels))
             .collect::<Result<_>>()?;
         Ok(LearnedProximalGradient {
             config: config.clone(),
@@ -194,22 +181,24 @@ impl Network for LearnedProximalGradient {
         y: Var,
     ) -> Result<Var> {
         let image = operator.domain().with(0, y.shape().n());
-        let zero = tape.scalar(0.0);
-        let mut u = match self.config.start {
-            Start::Zero => tape.broadcast(zero, image)?,
-            Start::PseudoInverse => operator.pseudo_inverse(tape, y)?,
-        };
+        let mut u = self.config.start.record(tape, operator, y)?;
         let mut s = match self.config.memory {
             0 => None,
-            memory => Some(tape.broadcast(zero, image.with(1, memory))?),
+            memory => {
+                let zero = tape.scalar(0.0);
+                Some(tape.broadcast(zero, image.with(1, memory))?)
+            }
         };
         for i in 0..self.config.blocks {
             let block = &self.blocks[if self.config.tied { 0 } else { i }];
             let gradient = operator.gradient(tape, u, y)?;
+            let gradient = match self.scale {
+                1.0 => gradient,
+                scale => tape.scale(gradient, scale),
+            };
             let gradient = match block.scale {
-                Some(scale) => tape.mul(gradient, bound.get(scale))?,
-                None if self.scale == 1.0 => gradient,
-                None => tape.scale(gradient, self.scale),
+                Some(multiple) => tape.mul(gradient, bound.get(multiple))?,
+                None => gradient,
             };
             let input: Vec<Var> = [Some(u), Some(gradient), s].into_iter().flatten().collect();
             let input = tape.concat(&input, 1)?;
@@ -268,7 +257,6 @@ impl Block {
         index: usize,
         config: &LearnedProximalGradientConfig,
         channels: usize,
-        scale: f32,
     ) -> Result<Self> {
         let inner = regular_fields(config.group, config.width, "[model] width")?;
         let scalars = |channels| FieldType::trivial(config.group, channels);
@@ -304,7 +292,7 @@ impl Block {
                 parameters.add(
                     format!("{index}.gradient_scale"),
                     Shape::SCALAR,
-                    Initial::Constant(scale),
+                    Initial::Constant(1.0),
                 )
             }),
         })

@@ -3,19 +3,27 @@
 mod config;
 mod denoising_cnn;
 mod fields;
+mod fully_connected;
 mod learned_primal_dual;
 mod learned_proximal_gradient;
 mod stage;
+mod start;
 mod unet;
+mod unrolled_proximal_gradient;
 
 pub use config::ModelConfig;
 pub use denoising_cnn::{DenoisingCnn, DenoisingCnnConfig};
 pub use fields::{FieldsConfig, NonlinearityKind};
+pub use fully_connected::{FullyConnected, FullyConnectedConfig};
 pub use learned_primal_dual::{LearnedPrimalDual, LearnedPrimalDualConfig};
 pub use learned_proximal_gradient::{
-    GradientScale, LearnedProximalGradient, LearnedProximalGradientConfig, Start,
+    GradientScale, LearnedProximalGradient, LearnedProximalGradientConfig,
 };
+pub use start::Start;
 pub use unet::{Sampling, UNet, UNetConfig};
+pub use unrolled_proximal_gradient::{
+    StepSize, UnrolledProximalGradient, UnrolledProximalGradientConfig,
+};
 
 use crate::error::{Error, Result};
 use crate::group::Group;
@@ -93,6 +101,8 @@ fn frozen_values<'a>(
 pub struct OperatorFacts {
     /// Channels of an image: 1, or 2 for a complex one.
     pub channels: usize,
+    /// Rows and columns of an image, for the networks that fit one size only.
+    pub size: [usize; 2],
     /// Channels of a measurement.
     pub measurement_channels: usize,
     /// The operator's norm.
@@ -106,6 +116,7 @@ impl OperatorFacts {
     pub fn of(operator: &dyn LinearOperator, norm: f64) -> Self {
         OperatorFacts {
             channels: operator.domain().c(),
+            size: [operator.domain().h(), operator.domain().w()],
             measurement_channels: operator.range().c(),
             norm,
             closed_views: operator.closed_views(),

@@ -21,7 +21,7 @@ pub use convolution::{
 };
 pub use nonlinearity::{FieldDropout, Gated, NormNonlinearity, norms, pointwise};
 pub use normalisation::{Normalisation, NormalisationKind};
-pub use parameters::{Bound, Initial, ParameterId, Parameters, StatisticId};
+pub use parameters::{Bound, Initial, ParameterId, Parameters, Part, StatisticId};
 pub use pooling::GroupPooling;
 pub use resampling::{Phases, doubled, halved, polyphase_down, polyphase_up};
 pub use reynolds::{random_element, reynolds};

@@ -170,7 +170,8 @@ impl FieldDropout {
         };
         let shape = Shape::new(x.shape().n(), self.fields.fields(), 1, 1);
         let uniform = crate::tape::Distribution::Uniform;
-        let numbers = tape.random(uniform, draw, self.seed, self.stream, shape)?;
+        let stream = bound.stream(self.stream);
+        let numbers = tape.random(uniform, draw, self.seed, stream, shape)?;
         let rate = tape.scalar(self.rate);
         let kept = tape.binary(Binary::Greater, numbers, rate)?;
         let factor = tape.scale(kept, 1.0 / (1.0 - self.rate));

@@ -27,6 +27,16 @@ pub struct ParameterId(usize);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct StatisticId(usize);
 
+/// The place that the parameters of one network have among those of another, of which it is a part:
+/// see [`Parameters::append`].
+#[derive(Clone, PartialEq, Debug)]
+pub struct Part {
+    entries: Range<usize>,
+    statistics: Range<usize>,
+    /// Of the flat state.
+    flat: Range<usize>,
+}
+
 #[derive(Clone, PartialEq, Debug)]
 struct Statistic {
     name: String,
@@ -61,6 +71,8 @@ pub struct Bound {
     statistics: Vec<Var>,
     /// The number of the random draws of a training step.
     draw: Option<Var>,
+    /// What a part adds to the streams of its layers, so that no two layers draw alike.
+    stream: u32,
 }
 
 impl Bound {
@@ -91,11 +103,30 @@ impl Bound {
         self.draw
     }
 
+    /// The stream from which a layer draws whose own is `stream`.
+    pub fn stream(&self, stream: u32) -> u32 {
+        self.stream.wrapping_add(stream)
+    }
+
     /// All of them, in order.
     pub fn vars(&self) -> &[Var] {
         &self.vars
     }
+
+    /// The parameters of a part, as the part itself knows them. Its random draws are those of its
+    /// application number `application`: another one for each time that a part is applied.
+    pub fn part(&self, part: &Part, application: usize) -> Bound {
+        Bound {
+            vars: self.vars[part.entries.clone()].to_vec(),
+            statistics: self.statistics[part.statistics.clone()].to_vec(),
+            draw: self.draw,
+            stream: self.stream(application as u32 * STREAMS),
+        }
+    }
 }
+
+/// Streams of random numbers that a part may use.
+const STREAMS: u32 = 1 << 12;
 
 const ALIGNMENT: usize = 64;
 
@@ -135,6 +166,30 @@ impl Parameters {
             initial,
         });
         StatisticId(self.statistics.len() - 1)
+    }
+
+    /// Adds the parameters of `other` with names that begin with `NAME.`.
+    pub fn append(&mut self, name: &str, other: &Parameters) -> Part {
+        let (entries, statistics) = (self.entries.len(), self.statistics.len());
+        let start = self.len;
+        for entry in &other.entries {
+            self.add(format!("{name}.{}", entry.name), entry.shape, entry.initial);
+        }
+        for s in &other.statistics {
+            self.add_statistic(format!("{name}.{}", s.name), s.shape, s.initial);
+        }
+        Part {
+            entries: entries..self.entries.len(),
+            statistics: statistics..self.statistics.len(),
+            flat: start..self.len,
+        }
+    }
+
+    /// The ranges of a part's values among these, in the order in which the part has them.
+    pub fn ranges(&self, part: &Part) -> impl Iterator<Item = Range<usize>> {
+        let statistics = part.statistics.clone();
+        let running = self.running().skip(statistics.start).take(statistics.len());
+        std::iter::once(part.flat.clone()).chain(running.map(|(_, _, range)| range))
     }
 
     /// Whether training updates running statistics.
@@ -225,11 +280,11 @@ impl Parameters {
             .collect::<Result<_>>()?;
         let statistics = self.statistics.iter();
         let statistics = statistics.map(|s| tape.state(&s.name, s.shape)).collect();
-        let draw = None;
         let bound = Bound {
             vars,
             statistics,
-            draw,
+            draw: None,
+            stream: 0,
         };
         Ok((flat, bound))
     }
@@ -260,5 +315,68 @@ impl Parameters {
             }
         }
         tape.concat(&parts, 3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(size: usize) -> Parameters {
+        let mut parameters = Parameters::new();
+        let normal = Initial::Normal { variance: 1.0 };
+        parameters.add("weight", Shape::vector(size), normal);
+        parameters.add_statistic("mean", Shape::vector(2), 0.5);
+        parameters.add("bias", Shape::vector(3), Initial::Constant(2.0));
+        parameters
+    }
+
+    #[test]
+    fn a_part_finds_its_own_among_the_whole() {
+        let (first, second) = (parameters(70), parameters(5));
+        let mut whole = Parameters::new();
+        whole.add("step", Shape::SCALAR, Initial::Constant(7.0));
+        let parts = [whole.append("0", &first), whole.append("1", &second)];
+        let names: Vec<&str> = whole.layout().map(|(name, ..)| name).collect();
+        let expected = [
+            "step", "0.weight", "0.bias", "1.weight", "1.bias", "0.mean", "1.mean",
+        ];
+        assert_eq!(names, expected);
+        let values: Vec<f32> = (0..whole.values()).map(|i| i as f32).collect();
+        let mut tape = Tape::new();
+        let (_, bound) = whole.bind(&mut tape).expect("binds");
+        for (k, (part, own)) in parts.iter().zip([&first, &second]).enumerate() {
+            // As many values as the part has, each at the place that the whole gives it.
+            let found: Vec<f32> = whole
+                .ranges(part)
+                .flat_map(|r| values[r].to_vec())
+                .collect();
+            assert_eq!(found.len(), own.values());
+            for (name, shape, range) in own.layout() {
+                let name = format!("{k}.{name}");
+                let mut all = whole.layout();
+                let (_, there, at) = all.find(|(n, ..)| *n == name).expect("appended");
+                assert_eq!(
+                    (there, found[range.start]),
+                    (shape, values[at.start]),
+                    "{name}"
+                );
+            }
+            let bound = bound.part(part, k);
+            let shapes: Vec<Shape> = bound.vars().iter().map(|v| v.shape()).collect();
+            let own: Vec<Shape> = own.entries.iter().map(|e| e.shape).collect();
+            assert_eq!(shapes, own);
+            assert_eq!(bound.statistic(StatisticId(0)).shape(), Shape::vector(2));
+        }
+        assert_ne!(
+            bound.part(&parts[0], 0).stream(3),
+            bound.part(&parts[0], 1).stream(3)
+        );
+        // Parts of one kind start with other weights.
+        let initial = whole.initial(1);
+        let starts = parts
+            .each_ref()
+            .map(|p| whole.ranges(p).next().expect("flat").start);
+        assert_ne!(initial[starts[0]..][..5], initial[starts[1]..][..5]);
     }
 }

@@ -13,6 +13,7 @@ fn spec(width: usize) -> ModelSpec {
             ..Default::default()
         }),
         channels: 1,
+        size: None,
         measurement_channels: 1,
         closed_views: true,
         operator_norm: 0.335_060_04,

@@ -500,6 +500,9 @@ pub struct ModelSpec {
     pub channels: usize,
     /// Channels of a measurement.
     pub measurement_channels: usize,
+    /// Rows and columns of an image, for a network that fits one size only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<[usize; 2]>,
     /// Whether measurements are sinograms that close onto themselves.
     pub closed_views: bool,
     /// The norm of the operator that the network is trained with. Single precision survives the
@@ -527,6 +530,7 @@ impl ModelSpec {
         ModelSpec {
             config: config.clone(),
             channels: facts.channels,
+            size: config.fits_one_size().then_some(facts.size),
             measurement_channels: facts.measurement_channels,
             closed_views: facts.closed_views,
             operator_norm,
@@ -540,6 +544,7 @@ impl ModelSpec {
     pub fn build(&self) -> Result<Arc<dyn Network>> {
         self.config.build(&OperatorFacts {
             channels: self.channels,
+            size: self.size.unwrap_or_default(),
             measurement_channels: self.measurement_channels,
             norm: f64::from(self.operator_norm),
             closed_views: self.closed_views,
@@ -571,6 +576,9 @@ impl ModelSpec {
             value["channels"] = spec.channels.into();
             value["measurement_channels"] = spec.measurement_channels.into();
             value["closed_views"] = spec.closed_views.into();
+            if let Some([rows, columns]) = spec.size {
+                value["size"] = format!("{rows}x{columns}").into();
+            }
             value
         };
         let (a, b) = (settings(self), settings(other));

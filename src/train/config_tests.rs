@@ -197,6 +197,7 @@ fn networks_differ_in_what_they_compute_not_in_how() {
     let spec = ModelSpec {
         config: ModelConfig::default(),
         channels: 1,
+        size: None,
         measurement_channels: 1,
         closed_views: true,
         operator_norm: 1.0,

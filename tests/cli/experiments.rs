@@ -268,3 +268,85 @@ fn every_problem_is_learned_from_measurements_alone() {
         exist(&place, name, &["report.html", "psnr.svg"]);
     }
 }
+
+#[test]
+fn networks_are_shifted_from_their_place() {
+    let place = Place::new();
+    npy::write_npy(place.path("own.npy"), &[4, 32, 32], &discs(4, 32)).unwrap();
+    let command =
+        "experiment shifts --scale smoke --steps 3 --train own.npy --test own.npy --out shifts";
+    let result = place.json(command);
+    assert_eq!(stored(&place, "shifts"), result);
+    for (problem, first) in [(0, "tikhonov"), (1, "zero-filled")] {
+        let problem = &result["problems"][problem];
+        let methods = problem["methods"].as_array().unwrap();
+        let names = methods.iter().map(|m| m["name"].as_str().unwrap());
+        let networks = [
+            "cnn",
+            "fully-connected",
+            "cnn-shifts",
+            "fully-connected-shifts",
+        ];
+        let expected: Vec<&str> = std::iter::once(first).chain(networks).collect();
+        assert_eq!(names.collect::<Vec<_>>(), expected);
+        for method in methods {
+            for set in ["in_place", "shifted"] {
+                let scores = method[set]["per_image"].as_array().unwrap();
+                assert_eq!(scores.len(), 4, "{method}");
+            }
+        }
+    }
+    // The same images: what commutes with shifts does as well on both, but for the noise.
+    let blurred = &result["problems"][0]["methods"][0];
+    let [a, b] = ["in_place", "shifted"].map(|set| blurred[set]["psnr"].as_f64().unwrap());
+    assert!((a - b).abs() < 0.2, "{a} {b}");
+    exist(
+        &place,
+        "shifts",
+        &[
+            "report.html",
+            "images/test-in-place.npy",
+            "deblurring/psnr.svg",
+            "inpainting/sample-shifted-2.png",
+            "inpainting/runs/cnn-1/config.toml",
+        ],
+    );
+    let run = "shifts/deblurring/runs/fully-connected-1";
+    let scores = place.json(&format!("evaluate {run} --images own.npy"));
+    assert_eq!(scores["methods"][2]["group"], "C1");
+}
+
+#[test]
+fn unrolled_networks_are_compared_with_and_without_rotations() {
+    let place = Place::new();
+    npy::write_npy(place.path("own.npy"), &[4, 32, 32], &discs(4, 32)).unwrap();
+    let command =
+        "experiment unrolled --scale smoke --steps 2 --train own.npy --test own.npy --out unrolled";
+    let result = place.json(command);
+    assert_eq!(stored(&place, "unrolled"), result);
+    let methods = result["methods"].as_array().unwrap();
+    let found = methods.iter().map(|m| {
+        let name = m["name"].as_str().unwrap();
+        format!("{name} {}", m["group"].as_str().unwrap_or_default())
+    });
+    let schemes = [
+        "proximal-gradient",
+        "unrolled",
+        "unrolled-tied",
+        "primal-dual",
+    ];
+    let networks = schemes
+        .iter()
+        .flat_map(|s| ["C1", "C4"].map(|g| format!("{s} {g}")));
+    let classical = ["fbp ".to_string(), "tv ".to_string()];
+    let expected: Vec<String> = classical.into_iter().chain(networks).collect();
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    exist(
+        &place,
+        "unrolled",
+        &["report.html", "psnr-rotated.svg", "sample-upright-2.png"],
+    );
+    // Each network is a run like any other.
+    let scores = place.json("evaluate unrolled/runs/unrolled-C4-1 --images own.npy");
+    assert_eq!(scores["methods"][2]["group"], "C4");
+}
