@@ -211,7 +211,11 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
             gpu.check_fault()?;
             console.result(&result, || {
                 let table = shifts::table(&result.problems);
-                let problem = format!("{} test images in each set", result.problems[0].tests);
+                let first = &result.problems[0];
+                let problem = format!(
+                    "PSNR of {} training images and of {} of another patient",
+                    first.known, first.tests
+                );
                 format!("\n{table}\n{}", place(&problem, &result.adapter))
             })?;
         }

@@ -1,12 +1,13 @@
 //! Which networks generalise over shifts: a convolutional and a fully connected network, trained on
-//! images in one place and tested on shifted ones. Blur commutes with circular shifts, and there the
+//! images in one place and tested on the same images, measured anew, and on shifted ones (and on those
+//! of another patient). Blur commutes with circular shifts, and there the
 //! convolutional network does; where a part of the image is missing the measurement does not commute,
 //! and an equivariant network is not enough. What is: training on shifted images, measured anew (Chen
 //! et al. 2023, section I and figure 1).
 
 use super::inputs;
 use super::jobs::{Job, Trials};
-use super::results::{Point, by_method, pooled};
+use super::results::{by_method, pooled};
 use super::scores::{Summary, write_json};
 use super::study::{Images, Orientation, Slices, Study};
 use super::{Event, Options, Scale};
@@ -36,6 +37,8 @@ use std::sync::atomic::AtomicBool;
 const BLUR: f64 = 1.5;
 /// Standard deviation of the noise of blurred images.
 const SIGMA: f64 = 0.005;
+/// Training images that are tested, at most.
+const TESTED: usize = 12;
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,11 +132,11 @@ impl Lesson {
         }
     }
 
-    /// Images turned by any angle, which leaves them in their place; or shifted as well.
+    /// Images in their place or shifted by any number of pixels, measured anew in every step.
     fn loss(self) -> Vec<Term> {
         let transforms = Transforms {
             shift: if self.shifted { 0.5 } else { 0.0 },
-            ..Transforms::rotations()
+            ..Transforms::default()
         };
         vec![Term::Augmentation(Augmentation {
             transforms,
@@ -174,7 +177,7 @@ impl Settings {
                 seeds: 3,
                 width: 16,
                 depth: 6,
-                units: 1024,
+                units: 512,
                 steps: 1000,
                 batch: 4,
                 learning_rate: 1e-3,
@@ -246,9 +249,18 @@ pub struct Row {
     pub parameters: usize,
     /// Seconds of training.
     pub train_seconds: f64,
-    /// On test images in the place of the training images.
+    /// On the training images, measured anew.
+    pub training: Pair,
+    /// On images of another patient.
+    pub other: Pair,
+}
+
+/// The scores of images in the place where training images are, and of the same images shifted.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Pair {
+    /// As they are.
     pub in_place: Summary,
-    /// On the same test images, shifted.
+    /// Shifted.
     pub shifted: Summary,
 }
 
@@ -257,7 +269,9 @@ pub struct Row {
 pub struct ShiftsOf {
     /// What was reconstructed from what.
     pub problem: String,
-    /// Test images in each set.
+    /// Training images that are tested.
+    pub known: usize,
+    /// Test images of another patient.
     pub tests: usize,
     /// Every network.
     pub methods: Vec<Row>,
@@ -295,22 +309,22 @@ pub fn run(
     let scan = inputs::ct(size);
     let slices = Slices::for_ct(gpu, options.images.as_ref(), &scan, size, &mut angles)?;
     let slices = slices.averaged(&Problem::new(&scan)?)?;
-    let slices = Slices {
-        rotated: shifted(&slices.upright, options.seed),
-        names: ["in place", "shifted"],
-        ..slices
-    };
+    let other = in_place_and_shifted(slices.training.clone(), slices.upright, options.seed);
+    let known = slices.training.shape.n().min(TESTED);
+    let known = slices.training.spread(known);
+    let known = in_place_and_shifted(slices.training, known, options.seed.wrapping_add(1));
     observer(Event::Line(format!(
-        "On {}: CT slices of {size} x {size} pixels; {} training images in place, {} test images of another patient, in place and shifted.",
+        "On {}: CT slices of {size} x {size} pixels; {} training images in place; {} of them and {} of another patient are tested, in place and shifted.",
         gpu.label(),
-        slices.training.shape.n(),
-        slices.upright.shape.n()
+        known.training.shape.n(),
+        known.upright.shape.n(),
+        other.upright.shape.n()
     )));
     files::create_directory(&options.out)?;
-    let train = slices.write(&options.out)?;
+    let train = other.write(&options.out)?;
     let mut page = Page::new("Which networks generalise over shifts");
     page.paragraph(&format!(
-        "On {}. DnCNN of {} circular convolutions, width {}, and a fully connected network, {} units, both improving the pseudo-inverse; {} steps of {} images, {} seeds. Trained on images in one place (turned at random), or with `-shifts` on images shifted at random as well, measured anew; tested on images of another patient, in place and shifted circularly. PSNR with the maximum of the reference as the peak.",
+        "On {}. DnCNN of {} circular convolutions, width {}, and a fully connected network, {} units, both improving the pseudo-inverse; {} steps of {} images, {} seeds. Trained on images in one place, or with `-shifts` on the same images shifted at random, measured anew in every step; tested on training images and on images of another patient, in place and shifted circularly. PSNR with the maximum of the reference as the peak.",
         gpu.label(),
         settings.depth,
         settings.width,
@@ -323,7 +337,9 @@ pub fn run(
     for subject in Subject::ALL {
         let problem = Problem::new(&subject.problem(size))?;
         // Other noise than that of any training.
-        let study = Study::new(gpu, problem, &slices, options.seed.wrapping_add(1 << 32))?;
+        let study = Study::new(gpu, problem, &known, options.seed.wrapping_add(1 << 32))?;
+        let problem = Problem::new(&subject.problem(size))?;
+        let other = Study::new(gpu, problem, &other, options.seed.wrapping_add(2 << 32))?;
         let own = Options {
             out: options.out.join(subject.name()),
             ..options.clone()
@@ -345,7 +361,8 @@ pub fn run(
             }
         }
         trials.train(&jobs)?;
-        problems.push(show(&trials, &mut page, subject.described(size))?);
+        let rows = rows(&trials, &jobs, &other)?;
+        problems.push(show(&trials, &mut page, subject.described(size), rows)?);
     }
     let result = ShiftsResults {
         experiment: "shifts",
@@ -357,6 +374,15 @@ pub fn run(
     write_json(&options.out.join("metrics.json"), &result)?;
     page.write(options.out.join("report.html"))?;
     Ok(result)
+}
+
+fn in_place_and_shifted(training: Images, images: Images, seed: u64) -> Slices {
+    Slices {
+        training,
+        rotated: shifted(&images, seed),
+        upright: images,
+        names: ["in place", "shifted"],
+    }
 }
 
 /// Each image shifted circularly by its own random numbers of rows and columns, between an eighth and a
@@ -397,24 +423,48 @@ fn shifted(images: &Images, seed: u64) -> Images {
     }
 }
 
+/// What was tested on the training images, with its scores on those of the other patient.
+fn rows(trials: &Trials<'_>, jobs: &[Job], other: &Study<'_>) -> Result<Vec<Row>> {
+    // The pseudo-inverse, then the networks.
+    let networks = std::iter::once(None).chain(jobs.iter().map(Some));
+    let rows = trials.points.iter().zip(networks).map(|(p, job)| {
+        let images = match job {
+            None => other.pseudo_inverse()?,
+            Some(job) => other.network(&trials.trained(job)?)?,
+        };
+        let [in_place, shifted] = Orientation::BOTH.map(|set| other.scores(&images, set));
+        let known = Orientation::BOTH.map(|set| set.of_method(&p.method).cloned());
+        let [known, known_shifted] = known.map(|s| s.unwrap_or_else(|| Summary::from(Vec::new())));
+        Ok(Row {
+            name: p.method.name.clone(),
+            seed: p.seed,
+            parameters: p.method.parameters,
+            train_seconds: p.method.train_seconds,
+            training: Pair {
+                in_place: known,
+                shifted: known_shifted,
+            },
+            other: Pair {
+                in_place: in_place?,
+                shifted: shifted?,
+            },
+        })
+    });
+    rows.collect()
+}
+
 /// Plot and pictures of one problem, and its results.
-fn show(trials: &Trials<'_>, page: &mut Page, problem: String) -> Result<ShiftsOf> {
-    let row = |p: &Point| Row {
-        name: p.method.name.clone(),
-        seed: p.seed,
-        parameters: p.method.parameters,
-        train_seconds: p.method.train_seconds,
-        in_place: p.method.upright.clone(),
-        shifted: p
-            .method
-            .rotated
-            .clone()
-            .unwrap_or_else(|| Summary::from(Vec::new())),
-    };
+fn show(
+    trials: &Trials<'_>,
+    page: &mut Page,
+    problem: String,
+    methods: Vec<Row>,
+) -> Result<ShiftsOf> {
     let found = ShiftsOf {
         problem,
-        tests: trials.study.tests(),
-        methods: trials.points.iter().map(row).collect(),
+        known: trials.study.tests(),
+        tests: methods[0].other.in_place.per_image.len(),
+        methods,
     };
     page.heading(&found.problem);
     page.table(&table(std::slice::from_ref(&found)));
@@ -433,28 +483,30 @@ fn show(trials: &Trials<'_>, page: &mut Page, problem: String) -> Result<ShiftsO
         });
         Series::new(trials.study.name(set), scores.collect())
     });
-    let axes = Axes::new("PSNR of the test images", "network", "PSNR / dB");
+    let axes = Axes::new("PSNR of the training images", "network", "PSNR / dB");
     let plot = grouped_plot(&axes, &names, &series, Mark::Violin)?;
-    let caption = "PSNR of each test image, all seeds; the line is the median.";
+    let caption = "PSNR of each training image, measured anew, all seeds; the line is the median.";
     trials.plot(page, "psnr", &plot, caption)?;
     for set in Orientation::BOTH {
-        let index = found.tests / 2;
-        let caption = format!("Test image {index}, {}", trials.study.name(set));
+        let index = found.known / 2;
+        let caption = format!("Training image {index}, {}", trials.study.name(set));
         trials.sample(page, set, index, inputs::CT_WINDOW, &caption)?;
     }
     Ok(found)
 }
 
-/// The results for people: means over test images and seeds.
+/// The results for people: PSNR, means over images and seeds, on the training images and on those of
+/// another patient.
 pub fn table(problems: &[ShiftsOf]) -> Table {
     let mut table = Table::new([
         ("problem", Align::Left),
         ("method", Align::Left),
         ("parameters", Align::Right),
         ("train s", Align::Right),
-        ("PSNR in place", Align::Right),
-        ("PSNR shifted", Align::Right),
-        ("lost", Align::Right),
+        ("in place", Align::Right),
+        ("shifted", Align::Right),
+        ("another in place", Align::Right),
+        ("shifted", Align::Right),
     ]);
     for problem in problems {
         let mut names: Vec<&str> = Vec::new();
@@ -465,16 +517,21 @@ pub fn table(problems: &[ShiftsOf]) -> Table {
         }
         for (k, name) in names.into_iter().enumerate() {
             let same = || problem.methods.iter().filter(|row| row.name == name);
-            let [in_place, shifted] = [
-                Summary::together(same().map(|row| &row.in_place)),
-                Summary::together(same().map(|row| &row.shifted)),
+            let scores: [fn(&Row) -> &Summary; 4] = [
+                |row| &row.training.in_place,
+                |row| &row.training.shifted,
+                |row| &row.other.in_place,
+                |row| &row.other.shifted,
             ];
             let count = same().count() as f64;
             let seconds = same().map(|row| row.train_seconds).sum::<f64>() / count;
             let parameters = same().next().map_or(0, |row| row.parameters);
-            let cell = |s: &Summary| format!("{:.2} +- {:.2}", s.psnr, s.psnr_sd);
+            let cells = scores.map(|of| {
+                let all = Summary::together(same().map(of));
+                format!("{:.2} +- {:.2}", all.psnr, all.psnr_sd)
+            });
             let title = problem.problem.split(' ').next().unwrap_or_default();
-            table.row([
+            let row = [
                 if k == 0 {
                     title.to_string()
                 } else {
@@ -486,10 +543,8 @@ pub fn table(problems: &[ShiftsOf]) -> Table {
                     count => count.to_string(),
                 },
                 format!("{seconds:.0}"),
-                cell(&in_place),
-                cell(&shifted),
-                format!("{:.2}", in_place.psnr - shifted.psnr),
-            ]);
+            ];
+            table.row(row.into_iter().chain(cells));
         }
     }
     table

@@ -290,14 +290,19 @@ fn networks_are_shifted_from_their_place() {
         let expected: Vec<&str> = std::iter::once(first).chain(networks).collect();
         assert_eq!(names.collect::<Vec<_>>(), expected);
         for method in methods {
-            for set in ["in_place", "shifted"] {
-                let scores = method[set]["per_image"].as_array().unwrap();
+            for (images, set) in [
+                ("training", "in_place"),
+                ("training", "shifted"),
+                ("other", "in_place"),
+                ("other", "shifted"),
+            ] {
+                let scores = method[images][set]["per_image"].as_array().unwrap();
                 assert_eq!(scores.len(), 4, "{method}");
             }
         }
     }
     // The same images: what commutes with shifts does as well on both, but for the noise.
-    let blurred = &result["problems"][0]["methods"][0];
+    let blurred = &result["problems"][0]["methods"][0]["other"];
     let [a, b] = ["in_place", "shifted"].map(|set| blurred[set]["psnr"].as_f64().unwrap());
     assert!((a - b).abs() < 0.2, "{a} {b}");
     exist(
