@@ -4,7 +4,7 @@ use equilens::data::phantom::{Ellipse, rasterise, shepp_logan, sinogram};
 use equilens::error::Result;
 use equilens::gpu::{Gpu, Selection};
 use equilens::operators::RayTransform;
-use equilens::operators::{Filter, fbp, parker, view_weights};
+use equilens::operators::{Filter, fbp, parker, view_weights, wang};
 use equilens::reference::ray_transform;
 use equilens::shape::{Beam, Detector, Fan, Projector, RayGeometry, Shape, equally_spaced};
 use equilens::tape::plan::{Options, Plan, Store};
@@ -191,6 +191,17 @@ fn short(full: &RayGeometry, excess: f64) -> RayGeometry {
     }
 }
 
+/// The same with the bins `kept` alone, all around: a detector that is shifted past the image.
+fn shifted(full: &RayGeometry, kept: std::ops::Range<usize>) -> RayGeometry {
+    let middle = 0.5 * (kept.start + kept.end) as f64 - 0.5;
+    RayGeometry {
+        angles: equally_spaced(0.3, 0.3 + 2.0 * PI, 2 * full.angles.len()),
+        offset: full.detector(middle),
+        bins: kept.len(),
+        ..full.clone()
+    }
+}
+
 #[test]
 fn fbp_returns_a_disc_at_its_value() {
     let store = store();
@@ -221,10 +232,14 @@ fn fbp_returns_a_disc_at_its_value() {
             ..full.clone()
         };
         let [least, more] = [0.0, 0.5].map(|excess| short(&full, excess));
-        [full, golden, least, more]
+        let past = shifted(&full, 60..182);
+        [full, golden, least, more, past]
     });
     let turns: Vec<_> = turns.collect();
+    let past = [60..182, 0..130].map(|kept| shifted(&square, kept));
     for beam in [square, rectangle, golden.clone(), uneven]
+        .into_iter()
+        .chain(past)
         .into_iter()
         .chain(turns)
     {
@@ -272,13 +287,21 @@ fn pixel_driven_backprojection_beats_the_scaled_adjoint() {
 
 /// Root mean square errors of FBP of the head phantom: of all pixels, and of those far from edges.
 fn head_errors(store: &Store, geometry: &RayGeometry) -> [f64; 2] {
+    head_errors_weighted(store, geometry, |_| 1.0)
+}
+
+/// The same with the measurement of each bin multiplied by `weight`.
+fn head_errors_weighted(
+    store: &Store,
+    geometry: &RayGeometry,
+    weight: impl Fn(usize) -> f64,
+) -> [f64; 2] {
     let head = shepp_logan(0.36);
     let size = geometry.rows;
     let pixel = geometry.pixel[0];
     let truth = rasterise(&head, [size, size], pixel, 8).pixels;
-    let y: Vec<f32> = sinogram(&head, geometry)
-        .into_iter()
-        .map(|v| v as f32)
+    let y: Vec<f32> = (sinogram(&head, geometry).into_iter().enumerate())
+        .map(|(ray, v)| (weight(ray % geometry.bins) * v) as f32)
         .collect();
     let operator = RayTransform::new(geometry.clone());
     let image = run(store, &y, geometry.sinogram(1), |t, y| {
@@ -316,6 +339,37 @@ fn fans_reconstruct_the_head_phantom_as_well_as_parallel_rays() {
             println!("{detector:?}, {name}: {errors:.5?}");
             for (error, yardstick) in errors.into_iter().zip(yardstick) {
                 assert!(error < 1.15 * yardstick, "{detector:?}, {name}: {error}");
+            }
+        }
+    }
+}
+
+/// Detectors that reach 44 of the 118 bins from the centre to the head's rim on one side. Their lines
+/// are those of centred detectors, of which they see some once and others twice.
+#[test]
+fn detectors_shifted_past_the_head_reconstruct_it_as_well_as_centred_ones() {
+    let store = store();
+    let parallel = RayGeometry::parallel([256, 256], 0.36, 360, 363);
+    let fans = DETECTORS.map(|detector| fan([256, 256], 360, 363, detector));
+    for centred in [parallel].into_iter().chain(fans) {
+        let all = shifted(&centred, 0..363);
+        let yardstick = head_errors(&store, &all);
+        println!("{:?}, centred: {yardstick:.5?}", centred.beam);
+        for (kept, side) in [(138..363, 1.0), (0..225, -1.0)] {
+            let geometry = shifted(&centred, kept);
+            let errors = head_errors(&store, &geometry);
+            // What every ray would count without the weights: half.
+            let across = |bin: f64| match geometry.beam {
+                Beam::Parallel => geometry.detector(bin),
+                Beam::Fan(_) => geometry.ray_angle(bin),
+            };
+            let edge = if side > 0.0 { -0.5 } else { 224.5 };
+            let share = |bin: usize| wang(side * across(bin as f64), -side * across(edge));
+            let even = head_errors_weighted(&store, &geometry, |bin| 0.5 / share(bin));
+            println!("  shifted {side}: {errors:.5?}, even weights {even:.5?}");
+            for ((error, even), yardstick) in errors.into_iter().zip(even).zip(yardstick) {
+                assert!(error < 1.15 * yardstick, "{:?}: {error}", geometry.beam);
+                assert!(even > 3.0 * yardstick, "{:?}: {even}", geometry.beam);
             }
         }
     }
@@ -383,6 +437,27 @@ fn parkers_weights_add_up_to_one_for_every_line() {
     assert_eq!(parker(-0.01, 0.1, PI + 0.6), 0.0);
 }
 
+#[test]
+fn wangs_weights_add_up_to_one_for_every_line() {
+    for overlap in [0.3, 0.02] {
+        let mut last = 0.0;
+        for i in -200..=200 {
+            let across = 0.5 * f64::from(i) / 200.0;
+            let weight = wang(across, overlap);
+            assert!((weight + wang(-across, overlap) - 1.0).abs() < 1e-12);
+            assert!(weight >= last, "{across}: {weight} after {last}");
+            // Twice in the overlap, else once.
+            assert_eq!(weight > 0.0 && weight < 1.0, across.abs() < overlap);
+            last = weight;
+        }
+        assert!((wang(0.5 * overlap, overlap) - 0.5 - 0.125f64.sqrt()).abs() < 1e-12);
+        // Smooth at both ends.
+        assert!(wang(-0.999 * overlap, overlap) < 1e-5);
+    }
+    // A detector that does not reach the central ray sees what it sees once.
+    assert_eq!(wang(0.1, -0.05), 1.0);
+}
+
 /// Limited angle: what is seen comes back, what is not is missing, nothing is not finite.
 #[test]
 fn a_limited_angle_keeps_its_share() {
@@ -420,6 +495,8 @@ fn fbp_is_linear_with_exact_gradients_and_matches_its_twin() {
         RayGeometry::parallel([9, 11], 0.2, 7, 16),
         fan([9, 11], 7, 16, Detector::Flat),
         short(&fan([9, 11], 12, 16, Detector::Curved), 0.1),
+        shifted(&RayGeometry::parallel([9, 11], 0.2, 5, 16), 5..16),
+        shifted(&fan([9, 11], 5, 16, Detector::Flat), 0..10),
     ] {
         linear_with_exact_gradients(beam);
     }

@@ -97,7 +97,8 @@ pub fn run(
     )));
     files::create_directory(&options.out)?;
     let train = slices.write(&options.out)?;
-    let study = Study::new(gpu, problem, &slices, options.seed)?;
+    // Other noise than that of any training.
+    let study = Study::new(gpu, problem, &slices, options.seed.wrapping_add(1 << 32))?;
     let mut trials = Trials::new(options, study, interrupt, observer);
     trials.classical(&slices.training)?;
     let middle = sizes[sizes.len() / 2];
