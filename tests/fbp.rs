@@ -232,8 +232,7 @@ fn fbp_returns_a_disc_at_its_value() {
             ..full.clone()
         };
         let [least, more] = [0.0, 0.5].map(|excess| short(&full, excess));
-        let past = shifted(&full, 60..182);
-        [full, golden, least, more, past]
+        [full, golden, least, more]
     });
     let turns: Vec<_> = turns.collect();
     let past = [60..182, 0..130].map(|kept| shifted(&square, kept));

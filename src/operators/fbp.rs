@@ -9,6 +9,7 @@ use crate::shape::{Beam, Detector, Fourier, FourierDirection, RayGeometry, Shape
 use crate::tape::{Tape, Var};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{PI, TAU};
+use std::sync::Arc;
 
 /// The window of the ramp filter (Kak and Slaney 1988, section 3.3.3); see [`filter`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -64,18 +65,25 @@ pub fn fbp(tape: &mut Tape, y: Var, operator: &RayTransform, filter: Filter) -> 
     let views = geometry.angles.len();
     let turn = Widths::new(&geometry.angles, TAU);
     let overlap = Overlap::of(geometry).filter(|_| turn.full);
+    let (y, geometry) = match &overlap {
+        None => (y, operator.shared_geometry().clone()),
+        Some(overlap) => {
+            let (before, whole) = overlap.completed(geometry);
+            (tape.pad(y, 3, before, whole.bins)?, Arc::new(whole))
+        }
+    };
     let (weights, shape) = match (geometry.beam, &overlap) {
-        (Beam::Parallel, None) => (view_weights(geometry), Shape::new(1, 1, views, 1)),
+        (Beam::Parallel, None) => (view_weights(&geometry), Shape::new(1, 1, views, 1)),
         _ => (
-            ray_weights(geometry, &turn, overlap.as_ref()),
+            ray_weights(&geometry, &turn, overlap.as_ref()),
             geometry.sinogram(1),
         ),
     };
     let weights: Vec<f32> = weights.into_iter().map(|w| w as f32).collect();
     let weights = tape.constant(shape, weights)?;
     let weighted = tape.mul(y, weights)?;
-    let filtered = filter_views(tape, weighted, &taps(geometry, filter))?;
-    tape.ray_backproject(filtered, operator.shared_geometry())
+    let filtered = filter_views(tape, weighted, &taps(&geometry, filter))?;
+    tape.ray_backproject(filtered, &geometry)
 }
 
 /// The filter's taps on the detector of `geometry`, in `1 / m` (curved detectors: `1 / rad`).
@@ -205,6 +213,28 @@ impl Overlap {
         };
         let bin = (across(last) - across(first)) / geometry.bins as f64;
         (near < rim && far - near > bin).then_some(Overlap { reach: near, side })
+    }
+
+    /// The same geometry with bins added at the nearer edge until it reaches as far as the other one, or
+    /// as the image, and how many lie before the first one now. Nothing is measured there; but the
+    /// filter spreads what is, and the two views of a pixel only add up to what one centred detector
+    /// says with its value beyond the nearer edge.
+    fn completed(&self, geometry: &RayGeometry) -> (usize, RayGeometry) {
+        let width = geometry.bin_width;
+        let [first, last] = [-0.5, geometry.bins as f64 - 0.5].map(|bin| geometry.detector(bin));
+        let [near, far] = match self.side > 0.0 {
+            true => [-first, last],
+            false => [last, -first],
+        };
+        let rim = 0.5 * geometry.bins as f64 * geometry.covering_width();
+        let added = ((far.min(rim) - near) / width).ceil().max(0.0);
+        let whole = RayGeometry {
+            bins: geometry.bins + added as usize,
+            offset: geometry.offset - 0.5 * self.side * added * width,
+            ..geometry.clone()
+        };
+        let before = if self.side > 0.0 { added as usize } else { 0 };
+        (before, whole)
     }
 
     /// Where a ray passes the centre: its angle with the central ray, or of parallel rays the distance.
