@@ -3,7 +3,9 @@
 use equilens::data::phantom::{Ellipse, rasterise, shepp_logan, sinogram};
 use equilens::error::Result;
 use equilens::gpu::{Gpu, Selection};
-use equilens::operators::RayTransform;
+use equilens::operators::{
+    Blur, Boundary, Composed, LinearOperator as _, PointSpread, RayTransform,
+};
 use equilens::operators::{Filter, fbp, parker, view_weights, wang};
 use equilens::reference::ray_transform;
 use equilens::shape::{Beam, Detector, Fan, Projector, RayGeometry, Shape, equally_spaced};
@@ -236,9 +238,19 @@ fn fbp_returns_a_disc_at_its_value() {
     });
     let turns: Vec<_> = turns.collect();
     let past = [60..182, 0..130].map(|kept| shifted(&square, kept));
+    // A part of the turn sees a line once or twice whatever the shift: all of the disc is in view.
+    let aside = [square.clone(), fan([128, 128], 360, 182, Detector::Flat)].map(|full| {
+        let shifted = shifted(&full, 40..182);
+        let angles = match full.beam {
+            Beam::Parallel => full.angles.clone(),
+            Beam::Fan(_) => short(&shifted, 0.0).angles,
+        };
+        RayGeometry { angles, ..shifted }
+    });
     for beam in [square, rectangle, golden.clone(), uneven]
         .into_iter()
         .chain(past)
+        .chain(aside)
         .into_iter()
         .chain(turns)
     {
@@ -434,6 +446,56 @@ fn parkers_weights_add_up_to_one_for_every_line() {
     assert!((parker(0.4, 0.1, PI + 0.6) - 0.5).abs() < 1e-12);
     assert_eq!(parker(1.5, 0.1, PI + 0.6), 1.0);
     assert_eq!(parker(-0.01, 0.1, PI + 0.6), 0.0);
+}
+
+#[test]
+fn shifted_detectors_reach_farther_to_one_side_and_close_no_half_turn() {
+    let parallel = RayGeometry::parallel([8, 8], 0.36, 6, 12);
+    assert!(parallel.closed());
+    for offset in [-0.1, 0.1] {
+        let aside = RayGeometry {
+            offset,
+            ..parallel.clone()
+        };
+        assert!(!aside.closed());
+        for detector in DETECTORS {
+            let geometry = RayGeometry {
+                offset,
+                ..fan([8, 8], 6, 12, detector)
+            };
+            // The bins' length and the shift, 0.9 m from the source.
+            let edge = (6.0 * geometry.bin_width + 0.1) / 0.9;
+            let expected = match detector {
+                Detector::Flat => edge.atan(),
+                Detector::Curved => edge,
+            };
+            assert!((geometry.half_fan() - expected).abs() < 1e-14, "{offset}");
+        }
+    }
+}
+
+/// A part of a sinogram makes a part of the image, of a composition too.
+#[test]
+fn partial_sinograms_keep_the_brightness_through_other_operators() -> Result<()> {
+    let store = store();
+    let beam = RayGeometry::parallel([16, 18], 0.36, 9, 25);
+    let kernel = PointSpread::gaussian(1.0, 5)?;
+    let blur = Blur::new([16, 18], &kernel, Boundary::Circular)?;
+    let rays = RayTransform::new(beam.clone());
+    let operator = Composed::new(vec![Arc::new(blur), Arc::new(rays)])?;
+    let y = noise(5, beam.sinogram(1).elements());
+    let whole = run(&store, &y, beam.sinogram(1), |t, y| {
+        operator.pseudo_inverse(t, y)
+    });
+    let part = run(&store, &y, beam.sinogram(1), |t, y| {
+        operator.partial_pseudo_inverse(t, y, 0.25)
+    });
+    let largest = part.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    assert!(largest > 0.0);
+    for (part, whole) in part.iter().zip(&whole) {
+        assert!((part - 4.0 * whole).abs() <= 1e-5 * largest);
+    }
+    Ok(())
 }
 
 #[test]
