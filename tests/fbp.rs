@@ -251,7 +251,6 @@ fn fbp_returns_a_disc_at_its_value() {
         .into_iter()
         .chain(past)
         .chain(aside)
-        .into_iter()
         .chain(turns)
     {
         let (sinogram, inside) = disc(&beam);
