@@ -3,8 +3,10 @@
 use equilens::data::phantom::{Ellipse, rasterise, shepp_logan, sinogram};
 use equilens::error::Result;
 use equilens::gpu::{Gpu, Selection};
-use equilens::operators::RayTransform;
-use equilens::operators::{Filter, fbp, parker, view_weights};
+use equilens::operators::{
+    Blur, Boundary, Composed, LinearOperator as _, PointSpread, RayTransform,
+};
+use equilens::operators::{Filter, fbp, parker, view_weights, wang};
 use equilens::reference::ray_transform;
 use equilens::shape::{Beam, Detector, Fan, Projector, RayGeometry, Shape, equally_spaced};
 use equilens::tape::plan::{Options, Plan, Store};
@@ -191,6 +193,17 @@ fn short(full: &RayGeometry, excess: f64) -> RayGeometry {
     }
 }
 
+/// The same with the bins `kept` alone, all around: a detector that is shifted past the image.
+fn shifted(full: &RayGeometry, kept: std::ops::Range<usize>) -> RayGeometry {
+    let middle = 0.5 * (kept.start + kept.end) as f64 - 0.5;
+    RayGeometry {
+        angles: equally_spaced(0.3, 0.3 + 2.0 * PI, 2 * full.angles.len()),
+        offset: full.detector(middle),
+        bins: kept.len(),
+        ..full.clone()
+    }
+}
+
 #[test]
 fn fbp_returns_a_disc_at_its_value() {
     let store = store();
@@ -224,8 +237,20 @@ fn fbp_returns_a_disc_at_its_value() {
         [full, golden, least, more]
     });
     let turns: Vec<_> = turns.collect();
+    let past = [60..182, 0..130].map(|kept| shifted(&square, kept));
+    // A part of the turn sees a line once or twice whatever the shift: all of the disc is in view.
+    let aside = [square.clone(), fan([128, 128], 360, 182, Detector::Flat)].map(|full| {
+        let shifted = shifted(&full, 40..182);
+        let angles = match full.beam {
+            Beam::Parallel => full.angles.clone(),
+            Beam::Fan(_) => short(&shifted, 0.0).angles,
+        };
+        RayGeometry { angles, ..shifted }
+    });
     for beam in [square, rectangle, golden.clone(), uneven]
         .into_iter()
+        .chain(past)
+        .chain(aside)
         .chain(turns)
     {
         let (sinogram, inside) = disc(&beam);
@@ -272,13 +297,21 @@ fn pixel_driven_backprojection_beats_the_scaled_adjoint() {
 
 /// Root mean square errors of FBP of the head phantom: of all pixels, and of those far from edges.
 fn head_errors(store: &Store, geometry: &RayGeometry) -> [f64; 2] {
+    head_errors_weighted(store, geometry, |_| 1.0)
+}
+
+/// The same with the measurement of each bin multiplied by `weight`.
+fn head_errors_weighted(
+    store: &Store,
+    geometry: &RayGeometry,
+    weight: impl Fn(usize) -> f64,
+) -> [f64; 2] {
     let head = shepp_logan(0.36);
     let size = geometry.rows;
     let pixel = geometry.pixel[0];
     let truth = rasterise(&head, [size, size], pixel, 8).pixels;
-    let y: Vec<f32> = sinogram(&head, geometry)
-        .into_iter()
-        .map(|v| v as f32)
+    let y: Vec<f32> = (sinogram(&head, geometry).into_iter().enumerate())
+        .map(|(ray, v)| (weight(ray % geometry.bins) * v) as f32)
         .collect();
     let operator = RayTransform::new(geometry.clone());
     let image = run(store, &y, geometry.sinogram(1), |t, y| {
@@ -316,6 +349,37 @@ fn fans_reconstruct_the_head_phantom_as_well_as_parallel_rays() {
             println!("{detector:?}, {name}: {errors:.5?}");
             for (error, yardstick) in errors.into_iter().zip(yardstick) {
                 assert!(error < 1.15 * yardstick, "{detector:?}, {name}: {error}");
+            }
+        }
+    }
+}
+
+/// Detectors that reach 44 of the 118 bins from the centre to the head's rim on one side. Their lines
+/// are those of centred detectors, of which they see some once and others twice.
+#[test]
+fn detectors_shifted_past_the_head_reconstruct_it_as_well_as_centred_ones() {
+    let store = store();
+    let parallel = RayGeometry::parallel([256, 256], 0.36, 360, 363);
+    let fans = DETECTORS.map(|detector| fan([256, 256], 360, 363, detector));
+    for centred in [parallel].into_iter().chain(fans) {
+        let all = shifted(&centred, 0..363);
+        let yardstick = head_errors(&store, &all);
+        println!("{:?}, centred: {yardstick:.5?}", centred.beam);
+        for (kept, side) in [(138..363, 1.0), (0..225, -1.0)] {
+            let geometry = shifted(&centred, kept);
+            let errors = head_errors(&store, &geometry);
+            // What every ray would count without the weights: half.
+            let across = |bin: f64| match geometry.beam {
+                Beam::Parallel => geometry.detector(bin),
+                Beam::Fan(_) => geometry.ray_angle(bin),
+            };
+            let edge = if side > 0.0 { -0.5 } else { 224.5 };
+            let share = |bin: usize| wang(side * across(bin as f64), -side * across(edge));
+            let even = head_errors_weighted(&store, &geometry, |bin| 0.5 / share(bin));
+            println!("  shifted {side}: {errors:.5?}, even weights {even:.5?}");
+            for ((error, even), yardstick) in errors.into_iter().zip(even).zip(yardstick) {
+                assert!(error < 1.15 * yardstick, "{:?}: {error}", geometry.beam);
+                assert!(even > 3.0 * yardstick, "{:?}: {even}", geometry.beam);
             }
         }
     }
@@ -383,6 +447,77 @@ fn parkers_weights_add_up_to_one_for_every_line() {
     assert_eq!(parker(-0.01, 0.1, PI + 0.6), 0.0);
 }
 
+#[test]
+fn shifted_detectors_reach_farther_to_one_side_and_close_no_half_turn() {
+    let parallel = RayGeometry::parallel([8, 8], 0.36, 6, 12);
+    assert!(parallel.closed());
+    for offset in [-0.1, 0.1] {
+        let aside = RayGeometry {
+            offset,
+            ..parallel.clone()
+        };
+        assert!(!aside.closed());
+        for detector in DETECTORS {
+            let geometry = RayGeometry {
+                offset,
+                ..fan([8, 8], 6, 12, detector)
+            };
+            // The bins' length and the shift, 0.9 m from the source.
+            let edge = (6.0 * geometry.bin_width + 0.1) / 0.9;
+            let expected = match detector {
+                Detector::Flat => edge.atan(),
+                Detector::Curved => edge,
+            };
+            assert!((geometry.half_fan() - expected).abs() < 1e-14, "{offset}");
+        }
+    }
+}
+
+/// A part of a sinogram makes a part of the image, of a composition too.
+#[test]
+fn partial_sinograms_keep_the_brightness_through_other_operators() -> Result<()> {
+    let store = store();
+    let beam = RayGeometry::parallel([16, 18], 0.36, 9, 25);
+    let kernel = PointSpread::gaussian(1.0, 5)?;
+    let blur = Blur::new([16, 18], &kernel, Boundary::Circular)?;
+    let rays = RayTransform::new(beam.clone());
+    let operator = Composed::new(vec![Arc::new(blur), Arc::new(rays)])?;
+    let y = noise(5, beam.sinogram(1).elements());
+    let whole = run(&store, &y, beam.sinogram(1), |t, y| {
+        operator.pseudo_inverse(t, y)
+    });
+    let part = run(&store, &y, beam.sinogram(1), |t, y| {
+        operator.partial_pseudo_inverse(t, y, 0.25)
+    });
+    let largest = part.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    assert!(largest > 0.0);
+    for (part, whole) in part.iter().zip(&whole) {
+        assert!((part - 4.0 * whole).abs() <= 1e-5 * largest);
+    }
+    Ok(())
+}
+
+#[test]
+fn wangs_weights_add_up_to_one_for_every_line() {
+    for overlap in [0.3, 0.02] {
+        let mut last = 0.0;
+        for i in -200..=200 {
+            let across = 0.5 * f64::from(i) / 200.0;
+            let weight = wang(across, overlap);
+            assert!((weight + wang(-across, overlap) - 1.0).abs() < 1e-12);
+            assert!(weight >= last, "{across}: {weight} after {last}");
+            // Twice in the overlap, else once.
+            assert_eq!(weight > 0.0 && weight < 1.0, across.abs() < overlap);
+            last = weight;
+        }
+        assert!((wang(0.5 * overlap, overlap) - 0.5 - 0.125f64.sqrt()).abs() < 1e-12);
+        // Smooth at both ends.
+        assert!(wang(-0.999 * overlap, overlap) < 1e-5);
+    }
+    // A detector that does not reach the central ray sees what it sees once.
+    assert_eq!(wang(0.1, -0.05), 1.0);
+}
+
 /// Limited angle: what is seen comes back, what is not is missing, nothing is not finite.
 #[test]
 fn a_limited_angle_keeps_its_share() {
@@ -420,6 +555,8 @@ fn fbp_is_linear_with_exact_gradients_and_matches_its_twin() {
         RayGeometry::parallel([9, 11], 0.2, 7, 16),
         fan([9, 11], 7, 16, Detector::Flat),
         short(&fan([9, 11], 12, 16, Detector::Curved), 0.1),
+        shifted(&RayGeometry::parallel([9, 11], 0.2, 5, 16), 5..16),
+        shifted(&fan([9, 11], 5, 16, Detector::Flat), 0..10),
     ] {
         linear_with_exact_gradients(beam);
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::group::Group;
-use crate::shape::Shape;
+use crate::shape::{Detector, Shape};
 use std::fmt;
 use std::str::FromStr;
 
@@ -88,11 +88,13 @@ pub enum Benchmark {
         /// Between what.
         layer: SymmetricConvolution,
     },
-    /// `ray/DIRECTION/SIZE-VIEWS[-BINS]`: the ray transform, on `ceil(sqrt(2) SIZE)` bins unless
-    /// it says how many.
+    /// `ray/DIRECTION/[FAN/]SIZE-VIEWS[-BINS]`: the ray transform of parallel rays, or of a fan with
+    /// the detector `fan_flat` or `fan_curved`, on `ceil(sqrt(2) SIZE)` bins unless it says how many.
     Ray {
         /// Which direction.
         direction: Direction,
+        /// The detector of a fan; `None` for parallel rays.
+        fan: Option<Detector>,
         /// Rows and columns.
         size: usize,
         /// Views.
@@ -175,7 +177,7 @@ pub struct Network {
 
 /// The benchmarks that `bench` knows by itself: those that it runs unasked (together under a minute
 /// on two processor cores without a GPU), and the larger ones.
-const CATALOGUE: [(&str, bool); 43] = [
+const CATALOGUE: [(&str, bool); 47] = [
     ("conv3x3/forward/96-96/64", true),
     ("conv3x3/input_gradient/96-96/64", true),
     ("conv3x3/weight_gradient/96-96/64", true),
@@ -202,6 +204,10 @@ const CATALOGUE: [(&str, bool); 43] = [
     ("ray/adjoint/512-50", true),
     ("ray/forward/512-50-728", false),
     ("ray/adjoint/512-50-728", false),
+    ("ray/forward/fan_flat/512-50", false),
+    ("ray/adjoint/fan_flat/512-50", false),
+    ("ray/forward/fan_curved/512-50", false),
+    ("ray/adjoint/fan_curved/512-50", false),
     ("warp/forward/128", true),
     ("warp/adjoint/128", true),
     ("warp/forward/512", true),
@@ -283,11 +289,18 @@ impl fmt::Display for Benchmark {
             }
             Benchmark::Ray {
                 direction,
+                fan,
                 size,
                 views,
                 bins,
             } => {
-                write!(f, "{family}/{direction}/{size}-{views}")?;
+                write!(f, "{family}/{direction}/")?;
+                f.write_str(match fan {
+                    None => "",
+                    Some(Detector::Flat) => "fan_flat/",
+                    Some(Detector::Curved) => "fan_curved/",
+                })?;
+                write!(f, "{size}-{views}")?;
                 bins.map_or(Ok(()), |bins| write!(f, "-{bins}"))
             }
             Benchmark::Warp { direction, size } => write!(f, "{family}/{direction}/{size}"),
@@ -312,7 +325,7 @@ impl FromStr for Benchmark {
                 .min_by_key(|(known, _)| strsim::damerau_levenshtein(known, name))
                 .map_or("", |(known, _)| known);
             Error::Config(format!(
-                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS], warp/forward|adjoint/SIZE, fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct|mri/GROUP/WIDTH/SIZE and infer/ct|mri/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 (fft2: 1 to 4096) and up to 4096 views and bins"
+                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS] (of a fan .../fan_flat|fan_curved/SIZE-VIEWS[-BINS]), warp/forward|adjoint/SIZE, fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct|mri/GROUP/WIDTH/SIZE and infer/ct|mri/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 (fft2: 1 to 4096) and up to 4096 views and bins"
             ))
         })
     }
@@ -351,7 +364,13 @@ fn parse(name: &str) -> Option<Benchmark> {
                 },
             }
         }
-        ["ray", direction, extents] => {
+        ["ray", direction, fan @ .., extents] => {
+            let fan = match fan {
+                [] => None,
+                ["fan_flat"] => Some(Detector::Flat),
+                ["fan_curved"] => Some(Detector::Curved),
+                _ => return None,
+            };
             let (extent, rest) = extents.split_once('-')?;
             let (views, bins) = match rest.split_once('-') {
                 Some((views, bins)) => (views, Some(number(bins, 1..=4096)?)),
@@ -364,6 +383,7 @@ fn parse(name: &str) -> Option<Benchmark> {
             }
             Benchmark::Ray {
                 direction: Direction::named(direction)?,
+                fan,
                 size,
                 views: number(views, 1..=4096)?,
                 bins,
@@ -466,6 +486,10 @@ mod tests {
             "ray/forward/128-50/1",
             "ray/forward/512-50-725",
             "ray/forward/512-50-",
+            "ray/forward/fan/512-50",
+            "ray/forward/fan_flat/fan_flat/512-50",
+            "ray/forward/fan_flat/512-50-725",
+            "ray/fan_flat/512-50",
             "warp/backward/64",
             "warp/forward/64-1",
             "symmetric_conv/C3/forward/24-24/64",

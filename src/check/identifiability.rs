@@ -34,9 +34,9 @@ const MAX_MOVED: usize = 1 << 26;
 /// Images that are measured at once.
 const BATCH: usize = 64;
 
-/// A set of transforms of an image.
+/// The transforms of an image that a group has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Transforms {
+pub enum TransformGroup {
     /// Rotations (and mirrors) about the centre. Quarter turns and mirrors are permutations of the
     /// pixels; others are interpolated bilinearly, with zeros outside the image.
     Planar(Group),
@@ -44,34 +44,36 @@ pub enum Transforms {
     Shifts,
 }
 
-impl fmt::Display for Transforms {
+impl fmt::Display for TransformGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Transforms::Planar(group) => group.fmt(f),
-            Transforms::Shifts => f.pad("shifts"),
+            TransformGroup::Planar(group) => group.fmt(f),
+            TransformGroup::Shifts => f.pad("shifts"),
         }
     }
 }
 
-impl FromStr for Transforms {
+impl FromStr for TransformGroup {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         if text.trim().eq_ignore_ascii_case("shifts") {
-            return Ok(Transforms::Shifts);
+            return Ok(TransformGroup::Shifts);
         }
         let group = (text.parse::<Group>())
             .map_err(|e| Error::Config(format!("{e}; `shifts` are all circular shifts")))?;
-        group.finite("the rank condition").map(Transforms::Planar)
+        group
+            .finite("the rank condition")
+            .map(TransformGroup::Planar)
     }
 }
 
-impl Transforms {
+impl TransformGroup {
     /// How many there are for images of this shape.
     fn order(self, image: Shape) -> usize {
         match self {
-            Transforms::Planar(group) => group.order(),
-            Transforms::Shifts => image.h() * image.w(),
+            TransformGroup::Planar(group) => group.order(),
+            TransformGroup::Shifts => image.h() * image.w(),
         }
     }
 
@@ -79,7 +81,7 @@ impl Transforms {
     fn matrices(self, image: Shape) -> Result<Box<dyn Iterator<Item = Result<Sparse>>>> {
         let Shape([_, channels, h, w]) = image;
         match self {
-            Transforms::Planar(group) => {
+            TransformGroup::Planar(group) => {
                 if group.on_grid() && group.rotations() == 4 && h != w {
                     return Err(Error::Config(format!(
                         "{group}: a quarter turn makes of {h}x{w} pixels {w}x{h}, so on images that are not square it is no transform; choose C2, D2 or shifts, a group off the grid such as C12, whose rotations are interpolated, or a square operator.image_size"
@@ -89,7 +91,7 @@ impl Transforms {
                     Sparse::moving(image, Affine::linear(group.matrix(g)))
                 })))
             }
-            Transforms::Shifts => Ok(Box::new((0..h * w).map(move |shift| {
+            TransformGroup::Shifts => Ok(Box::new((0..h * w).map(move |shift| {
                 let from = move |pixel: usize| {
                     let row = (pixel / w + shift / w) % h;
                     row * w + (pixel + shift) % w
@@ -241,7 +243,7 @@ impl Spectrum {
 pub struct Identifiability {
     /// The transforms `T_g`, products of one of each set: the first set's moves the image last.
     #[serde(serialize_with = "by_name")]
-    pub transforms: Vec<Transforms>,
+    pub transforms: Vec<TransformGroup>,
     /// How many there are, `|G|`.
     pub order: usize,
     /// Numbers of an image, `n`.
@@ -258,15 +260,19 @@ pub struct Identifiability {
     pub stacked: Spectrum,
 }
 
-fn by_name<S: serde::Serializer>(all: &[Transforms], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(all.iter().map(Transforms::to_string))
+fn by_name<S: serde::Serializer>(all: &[TransformGroup], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(all.iter().map(TransformGroup::to_string))
 }
 
 impl Identifiability {
     /// The answer in words.
     pub fn verdict(&self) -> String {
         let n = self.unknowns;
-        let names: Vec<String> = self.transforms.iter().map(Transforms::to_string).collect();
+        let names: Vec<String> = self
+            .transforms
+            .iter()
+            .map(TransformGroup::to_string)
+            .collect();
         let names = names.join(" after ");
         let Spectrum { rank, smallest, .. } = self.stacked;
         let alone = self.alone.rank;
@@ -299,7 +305,7 @@ impl Identifiability {
 /// finite.
 pub fn identifiability(
     operator: &dyn LinearOperator,
-    transforms: &[Transforms],
+    transforms: &[TransformGroup],
 ) -> Result<Identifiability> {
     let image = operator.domain();
     let n = image.elements();

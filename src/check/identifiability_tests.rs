@@ -6,7 +6,7 @@ use crate::shape::RayGeometry;
 use crate::tape::Var;
 
 fn found(operator: &dyn LinearOperator, groups: &str) -> Identifiability {
-    let groups: Vec<Transforms> = groups
+    let groups: Vec<TransformGroup> = groups
         .split_whitespace()
         .map(|name| name.parse().expect("a set of transforms"))
         .collect();
@@ -334,7 +334,7 @@ fn what_is_too_large_or_no_transform_is_refused() {
     };
     let scan_of =
         |rows, columns| RayTransform::new(RayGeometry::parallel([rows, columns], 0.36, 2, 4));
-    let [c4, d360] = ["c4", "D360"].map(|name| name.parse::<Transforms>().expect("a group"));
+    let [c4, d360] = ["c4", "D360"].map(|name| name.parse::<TransformGroup>().expect("a group"));
     config(
         identifiability(&scan_of(46, 46), &[c4]),
         &["2116", "--size"],
@@ -349,11 +349,11 @@ fn what_is_too_large_or_no_transform_is_refused() {
     );
     // More than a machine word counts.
     config(
-        identifiability(&scan_of(20, 20), &[Transforms::Shifts; 12]),
+        identifiability(&scan_of(20, 20), &[TransformGroup::Shifts; 12]),
         &["400 of shifts"],
     );
     for (name, named) in [("Q8", "shifts"), ("SO2", "finite"), ("", "shifts")] {
-        let error = name.parse::<Transforms>().expect_err("refused");
+        let error = name.parse::<TransformGroup>().expect_err("refused");
         assert!(matches!(error, Error::Config(_)), "{error}");
         assert!(error.to_string().contains(named), "{error}");
     }

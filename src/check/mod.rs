@@ -19,7 +19,7 @@ mod plans;
 
 pub use angles::{ANGLES, AngleRow, angles};
 pub use identifiability::{
-    Below, Identifiability, RANK_TOLERANCE, Spectrum, Transforms, identifiability,
+    Below, Identifiability, RANK_TOLERANCE, Spectrum, TransformGroup, identifiability,
 };
 
 use crate::error::{Error, Result};

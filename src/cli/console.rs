@@ -140,11 +140,26 @@ pub fn report_panic(panic: &PanicHookInfo) {
     }
 }
 
-/// Writes records to standard error. Unless `EQUILENS_LOG` says otherwise, this crate's warnings
-/// alone: what drivers say on the way to a good result is noise.
+/// Writes records to standard error: this crate's, warnings and errors unless `EQUILENS_LOG` asks for
+/// more or less. What libraries and drivers say on the way to a good result is noise, thousands of lines
+/// of it, and appears with `all:` before the level.
+#[derive(PartialEq, Debug)]
 struct Logger {
     ours: log::LevelFilter,
     others: log::LevelFilter,
+}
+
+impl Logger {
+    /// What a value of `EQUILENS_LOG` asks for; `None` if that is no level.
+    fn wanted(value: &str) -> Option<Self> {
+        let (all, level) = match value.strip_prefix("all:") {
+            Some(level) => (true, level),
+            None => (false, value),
+        };
+        let ours = level.parse::<log::LevelFilter>().ok()?;
+        let others = if all { ours } else { log::LevelFilter::Off };
+        Some(Logger { ours, others })
+    }
 }
 
 impl log::Log for Logger {
@@ -169,23 +184,20 @@ impl log::Log for Logger {
 }
 
 pub(super) fn start_logging() {
-    let wanted = std::env::var("EQUILENS_LOG").ok().filter(|v| !v.is_empty());
-    let level = wanted.as_deref().map(str::parse::<log::LevelFilter>);
-    let logger = match level {
-        Some(Ok(level)) => Logger {
-            ours: level,
-            others: level,
-        },
-        _ => Logger {
-            ours: log::LevelFilter::Warn,
-            others: log::LevelFilter::Off,
-        },
-    };
+    let value = std::env::var("EQUILENS_LOG").ok().filter(|v| !v.is_empty());
+    let wanted = value.as_deref().and_then(Logger::wanted);
+    let ignored = value.filter(|_| wanted.is_none());
+    let logger = wanted.unwrap_or(Logger {
+        ours: log::LevelFilter::Warn,
+        others: log::LevelFilter::Off,
+    });
     log::set_max_level(logger.ours.max(logger.others));
     // A program that calls this as a library may have a logger already.
     let _ = log::set_logger(Box::leak(Box::new(logger)));
-    if let Some(Err(_)) = level {
-        log::warn!("EQUILENS_LOG is none of off, error, warn, info, debug, trace and is ignored");
+    if let Some(value) = ignored {
+        log::warn!(
+            "EQUILENS_LOG={value} is ignored: the levels are off, error, warn, info, debug and trace, for the libraries' records too with all: before them"
+        );
     }
 }
 
@@ -197,6 +209,28 @@ mod tests {
     fn errors_are_one_line_and_quote_a_cause_once() {
         let error = Error::io("a\nb.npy", "read", io::Error::other("disk\non fire"));
         assert_eq!(paragraph(&error), "a b.npy: cannot read: disk on fire");
+    }
+
+    #[test]
+    fn libraries_log_where_they_are_asked_to() {
+        use log::{Level, LevelFilter, Log, Metadata};
+        let enabled = |value: &str, target: &str| {
+            let logger = Logger::wanted(value).expect("a level");
+            let of = |level| Metadata::builder().level(level).target(target).build();
+            [Level::Error, Level::Debug].map(|level| logger.enabled(&of(level)))
+        };
+        assert_eq!(enabled("debug", "equilens::gpu"), [true, true]);
+        assert_eq!(enabled("debug", "naga::front"), [false, false]);
+        assert_eq!(enabled("all:debug", "naga::front"), [true, true]);
+        assert_eq!(enabled("all:warn", "wgpu_core"), [true, false]);
+        assert_eq!(enabled("off", "equilens"), [false, false]);
+        assert_eq!(
+            Logger::wanted("INFO").map(|l| l.ours),
+            Some(LevelFilter::Info)
+        );
+        for other in ["", "loud", "all:", "wgpu:debug"] {
+            assert_eq!(Logger::wanted(other), None, "{other}");
+        }
     }
 
     #[test]

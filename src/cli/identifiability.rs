@@ -3,7 +3,7 @@
 use super::global::Session;
 use super::problem::ProblemFile;
 use super::{FAILED, outputs};
-use crate::check::{self, Identifiability, RANK_TOLERANCE, Spectrum, Transforms};
+use crate::check::{self, Identifiability, RANK_TOLERANCE, Spectrum, TransformGroup};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::problems::OperatorConfig;
@@ -41,8 +41,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     problem: ProblemFile,
     /// Transforms: C4, D4, C36, ... or shifts; several give all products
-    #[arg(long = "group", value_name = "G", required = true, value_parser = str::parse::<Transforms>)]
-    groups: Vec<Transforms>,
+    #[arg(long = "group", value_name = "G", required = true, value_parser = str::parse::<TransformGroup>)]
+    groups: Vec<TransformGroup>,
     /// Longer side of the image in pixels [default: 20, or the problem's own if that is smaller]
     #[arg(long, value_name = "N")]
     size: Option<usize>,

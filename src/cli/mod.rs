@@ -61,7 +61,8 @@ Exit codes: 0 done; 1 a check failed; 2 wrong usage or configuration; 3 no usabl
 
 Environment: EQUILENS_ADAPTER, EQUILENS_BACKEND and EQUILENS_TUNE stand in for the options of these
 names; EQUILENS_CACHE is the directory for compiled shaders and for what `tune` measures (empty: none
-are kept); EQUILENS_LOG (off, error, warn, info, debug, trace) sets what is logged to standard error."
+are kept); EQUILENS_LOG (off, error, warn, info, debug, trace) sets what is logged to standard error,
+with all: before the level the records of libraries too."
 )]
 pub struct Cli {
     #[command(flatten)]

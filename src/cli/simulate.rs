@@ -32,7 +32,7 @@ Images of a whole multiple of its size are measured on their own, finer grid.
 Other scans, in the same section (lengths in metres, angles in degrees):
   angular_range = [0, 120]          # views on a part of the turn; or angles = [...], any list
   field_of_view = [0.30, 0.36]      # height and width, for pixels that are not square
-  detector_bins = 512               # with detector_width and detector_offset
+  detector_bins = 512               # with detector_width and detector_offset (half scans: a whole turn)
   projector = \"siddon\"            # by default \"joseph\"
   [operator.beam]
   kind = \"fan\"                    # by default \"parallel\"

@@ -87,9 +87,7 @@ impl Sure {
             )));
         }
         if matches!(noise, Noise::GaussianRange { .. }) {
-            return Err(Error::Config(format!(
-                "{key}: `sure` subtracts the noise, and with noise.kind `gaussian_range` its level is not known; use `supervised` or `splitting`"
-            )));
+            return Err(level_unknown(key));
         }
         if self.domain == Domain::PreLog && !matches!(noise, Noise::LowDoseCt { .. }) {
             return Err(Error::Config(format!(
@@ -163,9 +161,7 @@ impl Sure {
         match scene.noise() {
             Noise::None {} => plain(0.0, 0.0),
             Noise::Gaussian { sigma } => plain(0.0, sigma),
-            Noise::GaussianRange { .. } => Err(Error::Config(
-                "`sure` needs noise of a known level, and noise.kind is `gaussian_range`".into(),
-            )),
+            Noise::GaussianRange { .. } => Err(level_unknown("loss")),
             Noise::Poisson { gain } => plain(gain, 0.0),
             Noise::PoissonGaussian { gain, sigma } => plain(gain, sigma),
             Noise::LowDoseCt {
@@ -210,6 +206,13 @@ impl Sure {
             }
         }
     }
+}
+
+/// Why the loss under `key` is no loss for noise of kind `gaussian_range`.
+fn level_unknown(key: &str) -> Error {
+    Error::Config(format!(
+        "{key}: `sure` subtracts the noise, and with noise.kind `gaussian_range` its level is not known; use `supervised` or `splitting`"
+    ))
 }
 
 impl Data {

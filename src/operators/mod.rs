@@ -20,7 +20,7 @@ mod stacked;
 
 pub use blur::{Blur, Boundary};
 pub use downsampling::Downsampling;
-pub use fbp::{Filter, fbp, filter_views, parker, view_weights};
+pub use fbp::{Filter, fbp, filter_views, parker, view_weights, wang};
 pub use fourier_sampling::FourierSampling;
 pub use identity::Identity;
 pub use inpainting::Inpainting;

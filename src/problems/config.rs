@@ -391,7 +391,9 @@ pub struct RayTransformConfig {
     /// field of view of a square image and parallel rays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detector_width: Option<f64>,
-    /// Shift of the detector's centre.
+    /// Shift of the detector's centre. Where it leaves one side of the image unseen, a whole turn
+    /// (`angular_range = [0, 360]`, the default of a fan) sees every line nevertheless, and FBP weights
+    /// it accordingly: [`wang`](crate::operators::wang).
     pub detector_offset: f64,
     /// How a ray weights the pixels that it meets: `joseph` or `siddon`.
     pub projector: Projector,

@@ -254,8 +254,8 @@ impl RayGeometry {
         Shape::new(n, 1, self.angles.len(), self.bins)
     }
 
-    /// The detector coordinate of a bin in metres.
-    fn detector(&self, bin: f64) -> f64 {
+    /// The detector coordinate in metres of a bin, which may be fractional.
+    pub fn detector(&self, bin: f64) -> f64 {
         (bin - (self.bins as f64 - 1.0) / 2.0) * self.bin_width + self.offset
     }
 

@@ -58,10 +58,14 @@ impl Case {
             }
             Benchmark::Ray {
                 direction,
+                fan,
                 size,
                 views,
                 bins,
-            } => ray::ray(&store, direction, ray::beam(size, views, bins), options)?,
+            } => {
+                let geometry = ray::geometry(fan, size, views, bins);
+                ray::ray(&store, direction, geometry, options)?
+            }
             Benchmark::Warp { direction, size } => warp::warp(&store, direction, size, options)?,
             Benchmark::Fourier { rows, columns } => {
                 fourier::fourier(&store, [rows, columns], options)?

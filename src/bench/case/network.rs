@@ -1,7 +1,7 @@
 //! Whole networks: a training step, or a reconstruction.
 
 use super::compared::{noise, wide};
-use super::ray::beam;
+use super::ray::geometry;
 use crate::bench::name::{Network, Scan};
 use crate::error::Result;
 use crate::group::Group;
@@ -192,7 +192,10 @@ impl Recorded {
 /// What the network of a benchmark reconstructs from.
 fn operator(network: Network, settings: Settings) -> Result<Box<dyn LinearOperator>> {
     Ok(match network.scan {
-        Scan::Ct => Box::new(RayTransform::new(beam(network.size, settings.views, None))),
+        Scan::Ct => {
+            let geometry = geometry(None, network.size, settings.views, None);
+            Box::new(RayTransform::new(geometry))
+        }
         Scan::Mri => Box::new(
             FourierConfig {
                 image_size: ImageSize::Square(network.size),

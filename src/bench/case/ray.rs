@@ -5,16 +5,30 @@ use crate::bench::name::{Direction, default_bins};
 use crate::error::Result;
 use crate::operators::{LinearOperator, RayTransform};
 use crate::reference::{Twin, ray_transform};
-use crate::shape::RayGeometry;
+use crate::shape::{Beam, Detector, Fan, RayGeometry};
 use crate::tape::Tape;
 use crate::tape::plan::{Options, Plan, Store};
 
 const FIELD_OF_VIEW: f64 = 0.36;
 
-/// The geometry on a detector that spans the image's diagonal.
-pub(super) fn beam(size: usize, views: usize, bins: Option<usize>) -> RayGeometry {
+/// The geometry on a detector that covers the circle around the image: views on half a turn, those of
+/// a fan with this detector on a whole one, with the source 0.6 m and the detector 0.5 m from the centre.
+pub(super) fn geometry(
+    fan: Option<Detector>,
+    size: usize,
+    views: usize,
+    bins: Option<usize>,
+) -> RayGeometry {
     let bins = bins.unwrap_or_else(|| default_bins(size));
-    RayGeometry::parallel([size, size], FIELD_OF_VIEW, views, bins)
+    let Some(detector) = fan else {
+        return RayGeometry::parallel([size, size], FIELD_OF_VIEW, views, bins);
+    };
+    let fan = Fan {
+        source_to_centre: 0.6,
+        centre_to_detector: 0.5,
+        detector,
+    };
+    RayGeometry::fan([size, size], FIELD_OF_VIEW, views, bins, fan)
 }
 
 /// The plan of one direction, and why it differs from its twin if it does.
@@ -49,7 +63,12 @@ pub(super) fn ray(
     // pixels that it lies between, even if its own weight is next to nothing.
     let largest = values.iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
     let term = std::f64::consts::SQRT_2 * geometry.pixel[0] * largest;
-    let slack = 1.0 + size as f64 / UNITS;
+    // The divisions of a fan's crossings cost four times as much.
+    let roundings = match geometry.beam {
+        Beam::Parallel => 1.0,
+        Beam::Fan(_) => 4.0,
+    };
+    let slack = 1.0 + roundings * size as f64 / UNITS;
     let magnitude = (twin.magnitude.iter())
         .map(|m| (m + term) * slack)
         .collect();

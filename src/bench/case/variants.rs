@@ -1,6 +1,6 @@
 //! The names under which the variants of a kernel can be asked for.
 
-use super::ray::beam;
+use super::ray::geometry;
 use crate::bench::name::{Benchmark, Direction, Pass, SymmetricConvolution, convolution_shapes};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -56,6 +56,7 @@ fn all(gpu: &Gpu, benchmark: Benchmark) -> Result<Variants> {
         Benchmark::Symmetric { pass, layer } => symmetric(capabilities, pass, layer)?,
         Benchmark::Ray {
             direction,
+            fan,
             size,
             views,
             bins,
@@ -65,7 +66,7 @@ fn all(gpu: &Gpu, benchmark: Benchmark) -> Result<Variants> {
                     Direction::Forward => RayMap::Forward,
                     Direction::Adjoint => RayMap::Adjoint,
                 },
-                geometry: Arc::new(beam(size, views, bins)),
+                geometry: Arc::new(geometry(fan, size, views, bins)),
                 n: 1,
             };
             of_family(capabilities, &problem, |reading: Reading| Forced {
