@@ -761,6 +761,7 @@ fn the_l_curve_of_total_variation_is_that_of_its_minimisers() {
     };
     let admm = Admm {
         nonnegative: false,
+        tolerance: 1e-4,
         ..Admm::default()
     };
     for method in [&tv as &dyn Iterative, &fista, &admm] {

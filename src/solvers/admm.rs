@@ -170,9 +170,13 @@ impl Iterative for Admm {
             let y = run.y(tape);
             let back = run.adjoint(tape, y)?;
             let rho = run.dual_scale(tape, GREATEST)?;
-            // The scale is that of differences, which are longer than wavelet coefficients.
-            let longer = Differences::NORM_SQUARED / split.analysis.norm_squared();
-            let rho = tape.scale(rho, longer.sqrt().recip());
+            // The scale is that of differences, which are longer than wavelet coefficients, but not
+            // than the image that the constraint sees.
+            let length = match self.nonnegative {
+                true => 1.0,
+                false => (split.analysis.norm_squared() / Differences::NORM_SQUARED).sqrt(),
+            };
+            let rho = tape.scale(rho, length);
             Ok([image, u, z, w, rho, back])
         };
         let step = |tape: &mut Tape, [_, u, z, w, rho, back]: [Var; 6]| {

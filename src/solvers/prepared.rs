@@ -81,8 +81,8 @@ pub(super) struct Measures {
 pub(super) struct Measured {
     pub residual: f64,
     pub penalty: f64,
+    pub criterion: f64,
     objective: f64,
-    criterion: f64,
 }
 
 /// Records the new values of an iteration's states.

@@ -11,6 +11,8 @@ const ACCURACY: f64 = 0.01;
 /// Less of the objective than this part, and a penalty says more about the iteration's accuracy than
 /// about the image.
 const SHARE: f64 = 0.01;
+/// Above this stopping criterion a trial is not near its minimiser, and no part of the curve.
+const SETTLED: f64 = 0.05;
 /// Weights tried after the residual's passage through the noise is enclosed.
 const TRIALS: usize = 12;
 
@@ -23,6 +25,8 @@ pub struct Trial {
     pub residual: f64,
     /// The penalty without its weight.
     pub penalty: f64,
+    /// The stopping criterion at its end.
+    pub criterion: f64,
     /// The curvature of the L-curve, where the weight belongs to it and to two neighbours.
     pub curvature: Option<f64>,
 }
@@ -53,6 +57,7 @@ fn attempt(
             weight,
             residual: norm * measured.residual,
             penalty: measured.penalty,
+            criterion: measured.criterion,
             curvature: None,
         });
     }
@@ -190,7 +195,7 @@ pub fn weights_of_l_curve() -> Vec<f64> {
 /// logarithms is `-|A u - y|^2 / (weight penalty)`, so at a corner both terms of the objective are of the
 /// same order. Where the penalty is less than a hundredth of the objective (large weights of total
 /// variation leave a constant image, small ones the noise) the curve is not followed: its end there ends
-/// the trials.
+/// the trials. Nor does a trial count whose stopping criterion is still above 0.05.
 ///
 /// # Errors
 /// [`Error::Config`] if the method has no weight, if there are fewer than three weights or they do not
@@ -228,7 +233,7 @@ pub fn l_curve(
             Some((curvature, weight)) if curvature > 0.0 => chosen.push(weight),
             _ => {
                 return Err(Error::Config(format!(
-                    "the L-curve of image {i} has no corner between the weights {:.1e} and {:.1e}; give a weight or the noise's level",
+                    "the L-curve of image {i} has no corner between the weights {:.1e} and {:.1e}; give a weight or the noise's level, or let the method make more iterations",
                     weights[weights.len() - 1],
                     weights[0]
                 )));
@@ -243,8 +248,8 @@ pub fn l_curve(
     })
 }
 
-/// Whether the penalty is enough of the objective for the trial to belong to the curve.
-fn counts(trial: &Trial, norm: f64) -> bool {
+/// Whether the penalty is enough of the objective to tell weights apart.
+fn matters(trial: &Trial, norm: f64) -> bool {
     let weighted = trial.weight * trial.penalty;
     let data = 0.5 * (trial.residual / norm).powi(2);
     weighted > 0.0 && weighted >= SHARE * (data + weighted)
@@ -252,16 +257,17 @@ fn counts(trial: &Trial, norm: f64) -> bool {
 
 /// Whether the curve was followed beyond its end.
 fn has_ended(trials: &[Trial], norm: f64) -> bool {
-    let begun = trials.iter().any(|t| counts(t, norm));
-    begun && trials.last().is_some_and(|t| !counts(t, norm))
+    let begun = trials.iter().any(|t| matters(t, norm));
+    begun && trials.last().is_some_and(|t| !matters(t, norm))
 }
 
 /// Fills in the curvature at every trial of the curve that has two neighbours on it.
 fn curvatures(trials: &mut [Trial], norm: f64) {
     let log = |v: f64| v.max(f64::MIN_POSITIVE).ln();
+    let counts = |t: &Trial| t.criterion <= SETTLED && matters(t, norm);
     let points: Vec<Option<[f64; 3]>> = trials
         .iter()
-        .map(|t| counts(t, norm).then(|| [log(t.weight), log(t.residual), log(t.penalty)]))
+        .map(|t| counts(t).then(|| [log(t.weight), log(t.residual), log(t.penalty)]))
         .collect();
     for (trial, window) in trials[1..].iter_mut().zip(points.windows(3)) {
         let &[Some(a), Some(b), Some(c)] = window else {
