@@ -64,7 +64,7 @@ fn every_method_reconstructs_a_scan() {
         "tv --l-curve",
         "tgv --l-curve --iterations 200",
         "fista --l-curve --iterations 100",
-        "admm --l-curve --iterations 60",
+        "admm --l-curve",
         "tgv --weight 5e-4 --ratio 1.5 --iterations 400",
         "fista --weight 1e-3 --iterations 100",
         "fista --penalty haar --levels 2 --iterations 100",
