@@ -1,33 +1,30 @@
 //! The alternating direction method of multipliers.
 
 use super::Iterative;
-use super::analysis::{Analysis, Penalty, shrink};
+use super::analysis::{Analysis, Differences, Penalty, shrink};
 use super::fista::sparse_measures;
-use super::run::{Prepared, Recipe, Run, State};
+use super::prepared::{Prepared, Recipe, State};
+use super::run::Run;
 use crate::config::within;
 use crate::error::Result;
 use crate::shape::Shape;
-use crate::tape::{Binary, Tape, Unary, Var};
+use crate::tape::{Tape, Unary, Var};
 
 /// Steps of conjugate gradients for the image. They start at the last image, so few are enough.
-const INNER: usize = 6;
-/// The first weight `rho` of the splitting, and the iterations in which it is adapted: with a fixed
-/// one the method converges.
-const RHO: f32 = 0.1;
-const ADAPTED: f32 = 100.0;
-/// `rho` is adapted where one residual is so many times the other, by this factor.
-const UNBALANCED: f32 = 10.0;
-const FACTOR: f32 = 2.0;
+const INNER: usize = 3;
+/// Over-relaxation: the copy sees `RELAXATION K u + (1 - RELAXATION) z`.
+const RELAXATION: f32 = 1.6;
+/// The splitting's weight `rho` at most.
+const GREATEST: f32 = 10.0;
 
 /// ADMM (Glowinski and Marrocco 1975; Boyd et al., Found. Trends Mach. Learn. 3 (2011), sections 3.1.1
-/// and 3.4.1): makes `|A u - y|^2 / (2 ||A||^2) + weight R(u)` small, over `u >= 0` if asked, for the
+/// and 3.4.3): makes `|A u - y|^2 / (2 ||A||^2) + weight R(u)` small, over `u >= 0` if asked, for the
 /// penalties of [`Fista`](super::Fista).
 ///
 /// The penalty and the constraint see a copy `z` of `K u`, `K` the differences or the wavelet transform
 /// (and the image itself if it is constrained). The image solves
 /// `(A^T A / ||A||^2 + rho K^T K) u = A^T y / ||A||^2 + rho K^T (z - w)` by a few steps of conjugate
-/// gradients; each image of a batch has its `rho`, which balances both residuals within the first 100
-/// iterations and is fixed then.
+/// gradients. Each image of a batch has its `rho`, in proportion to its weight.
 ///
 /// The criterion is the larger one of `|K u - z| / |z|` and `|A^T (A u - y) / ||A||^2 + rho K^T w|`
 /// relative to the gradient at zero.
@@ -155,47 +152,50 @@ impl Iterative for Admm {
             analysis: Analysis::new(self.penalty, run.domain())?,
             nonnegative: self.nonnegative,
         };
-        // The image that is returned, which obeys the constraint; u, z and the scaled multipliers w;
-        // rho, and the number of iterations so far.
+        // The image that is returned, which obeys the constraint; u, z and the scaled multipliers w,
+        // which follow the weight with rho; A^T y.
         let states = [
             State("image", run.domain(), 0.0),
             State("u", run.domain(), 0.0),
             State("z", split.shape(), 0.0),
             State("w", split.shape(), 0.0),
-            State("rho", run.per_image(), RHO),
-            State("count", Shape::SCALAR, 0.0),
+            State("rho", run.per_image(), 1.0),
+            State("back", run.domain(), 0.0),
         ];
-        let begin = |tape: &mut Tape, [image, _, _, w, rho, count]: [Var; 6]| {
+        let enter = |tape: &mut Tape, [image, _, _, w, rho, back]: [Var; 6]| {
             let z = split.forward(tape, image)?;
-            Ok([image, image, z, w, rho, count])
+            Ok([image, image, z, w, rho, back])
         };
-        let step = |tape: &mut Tape, [_, u, z, w, rho, count]: [Var; 6]| {
+        let begin = |tape: &mut Tape, [image, u, z, w, ..]: [Var; 6]| {
             let y = run.y(tape);
-            let data = run.adjoint(tape, y)?;
+            let back = run.adjoint(tape, y)?;
+            let rho = run.dual_scale(tape, GREATEST)?;
+            // The scale is that of differences, which are longer than wavelet coefficients, but not
+            // than the image that the constraint sees.
+            let length = match self.nonnegative {
+                true => 1.0,
+                false => (split.analysis.norm_squared() / Differences::NORM_SQUARED).sqrt(),
+            };
+            let rho = tape.scale(rho, length);
+            Ok([image, u, z, w, rho, back])
+        };
+        let step = |tape: &mut Tape, [_, u, z, w, rho, back]: [Var; 6]| {
             let target = tape.sub(z, w)?;
             let target = split.adjoint(tape, target)?;
             let target = tape.mul(rho, target)?;
-            let b = tape.add(data, target)?;
+            let b = tape.add(back, target)?;
             let u = split.solve(tape, u, b, rho)?;
             let ku = split.forward(tape, u)?;
-            let sum = tape.add(ku, w)?;
+            let far = tape.scale(ku, RELAXATION);
+            let near = tape.scale(z, RELAXATION - 1.0);
+            let beyond = tape.sub(far, near)?;
+            let sum = tape.add(beyond, w)?;
             let weight = run.weight(tape);
             let threshold = tape.div(weight, rho)?;
-            let next = split.proximal(tape, sum, threshold)?;
-            let w = tape.sub(sum, next)?;
-            // Squared residuals: primal |K u - z|^2 and dual |rho K^T (z - z before)|^2.
-            let primal = tape.sub(ku, next)?;
-            let primal = run.dot(tape, primal, primal)?;
-            let dual = tape.sub(next, z)?;
-            let dual = split.adjoint(tape, dual)?;
-            let dual = tape.mul(rho, dual)?;
-            let dual = run.dot(tape, dual, dual)?;
-            let factor = balance(tape, primal, dual, count)?;
-            let rho = tape.mul(rho, factor)?;
-            let w = tape.div(w, factor)?;
-            let count = tape.unary(Unary::Offset(1.0), count);
+            let z = split.proximal(tape, sum, threshold)?;
+            let w = tape.sub(sum, z)?;
             let image = run.constrained(tape, u, self.nonnegative);
-            Ok([image, u, next, w, rho, count])
+            Ok([image, u, z, w, rho, back])
         };
         let measure = |tape: &mut Tape, [image, u, z, w, rho, _]: [Var; 6]| {
             let r = run.residual(tape, u)?;
@@ -215,33 +215,15 @@ impl Iterative for Admm {
             let square = run.dot(tape, r, r)?;
             sparse_measures(run, tape, &split.analysis, image, square, criterion)
         };
+        let limits = (self.iterations, self.tolerance);
         let recipe = Recipe {
-            method: "admm",
-            iterations: self.iterations,
-            tolerance: self.tolerance,
             weight: Some(weight),
-            states,
-            // One iteration makes a long plan.
-            block: 1,
+            // Two iterations make a long plan.
+            block: 2,
+            enter: Some(&enter),
             begin: Some(&begin),
-            step: &step,
-            measure: &measure,
+            ..Recipe::new("admm", limits, states, &step, &measure)
         };
-        Prepared::new(run, &recipe)
+        Prepared::new(run, recipe)
     }
-}
-
-/// By how much `rho` changes: 2, 1 or 1/2.
-fn balance(tape: &mut Tape, primal: Var, dual: Var, count: Var) -> Result<Var> {
-    const SQUARE: f32 = UNBALANCED * UNBALANCED;
-    let (far_dual, far_primal) = (tape.scale(dual, SQUARE), tape.scale(primal, SQUARE));
-    let up = tape.binary(Binary::Greater, primal, far_dual)?;
-    let down = tape.binary(Binary::Greater, dual, far_primal)?;
-    let up = tape.scale(up, FACTOR - 1.0);
-    let down = tape.scale(down, 1.0 / FACTOR - 1.0);
-    let change = tape.add(up, down)?;
-    let last = tape.scalar(ADAPTED - 0.5);
-    let early = tape.binary(Binary::Greater, last, count)?;
-    let change = tape.mul(early, change)?;
-    Ok(tape.unary(Unary::Offset(1.0), change))
 }

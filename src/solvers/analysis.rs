@@ -108,6 +108,20 @@ pub(super) fn project(tape: &mut Tape, z: Var, radius: Var) -> Result<Var> {
     tape.div(z, excess)
 }
 
+/// The vectors of `z` projected onto the unit ball.
+pub(super) fn into_unit_ball(tape: &mut Tape, z: Var) -> Result<Var> {
+    let lengths = lengths(tape, z)?;
+    let excess = tape.unary(Unary::AtLeast(1.0), lengths);
+    tape.div(z, excess)
+}
+
+/// `z + step x`, within the unit ball.
+pub(super) fn climbed(tape: &mut Tape, z: Var, step: Var, x: Var) -> Result<Var> {
+    let moved = tape.mul(step, x)?;
+    let moved = tape.add(z, moved)?;
+    into_unit_ball(tape, moved)
+}
+
 /// The vectors of `z` shortened by the image's `threshold` (N 1 1 1, positive), to zero at most.
 pub(super) fn shrink(tape: &mut Tape, z: Var, threshold: Var) -> Result<Var> {
     let taken = project(tape, z, threshold)?;

@@ -2,9 +2,10 @@
 
 use super::Iterative;
 use super::analysis::{self, Analysis, Penalty};
-use super::run::{Measures, Prepared, Recipe, Run, State};
+use super::prepared::{Measures, Prepared, Recipe, State};
+use super::primal_dual::{gap, violation};
+use super::run::Run;
 use super::tikhonov::{self, Quadratic};
-use super::tv::{gap, violation};
 use crate::config::within;
 use crate::error::Result;
 use crate::shape::Shape;
@@ -143,7 +144,10 @@ pub(super) fn accelerated<'r>(
             }
         }
     };
-    let begin = |_: &mut Tape, [u, _, t, z]: [Var; 4]| Ok([u, u, t, z]);
+    let begin = |tape: &mut Tape, [u, _, _, z]: [Var; 4]| {
+        let t = tape.constant(run.per_image(), vec![1.0; run.count()])?;
+        Ok([u, u, t, z])
+    };
     let step = |tape: &mut Tape, [u, ahead, t, z]: [Var; 4]| {
         let [next, z] = forward_backward(tape, ahead, z)?;
         let moved = tape.sub(next, u)?;
@@ -193,18 +197,13 @@ pub(super) fn accelerated<'r>(
         tikhonov::measures(run, tape, smooth, u, square, criterion)
     };
     let recipe = Recipe {
-        method,
-        iterations,
-        tolerance,
         weight,
-        states,
         // The proximal maps make long plans.
         block: if sparse.is_some() { 2 } else { usize::MAX },
         begin: Some(&begin),
-        step: &step,
-        measure: &measure,
+        ..Recipe::new(method, (iterations, tolerance), states, &step, &measure)
     };
-    Prepared::new(run, &recipe)
+    Prepared::new(run, recipe)
 }
 
 /// The measures of least squares with a sparse penalty; `square` is `|A u - y|^2`.
@@ -218,11 +217,8 @@ pub(super) fn sparse_measures(
 ) -> Result<Measures> {
     let coefficients = sparse.forward(tape, u)?;
     let penalty = analysis::sum_of_lengths(tape, coefficients)?;
-    let weight = run.weight(tape);
-    let weighted = tape.mul(weight, penalty)?;
-    let half = tape.scale(square, 0.5);
     Ok(Measures {
-        objective: tape.add(half, weighted)?,
+        objective: run.objective(tape, square, penalty)?,
         criterion,
         square,
         penalty: Some(penalty),

@@ -1,6 +1,7 @@
 //! Least squares: conjugate gradients and Landweber's iteration.
 
-use super::run::{Prepared, Recipe, Run, State};
+use super::prepared::{Prepared, Recipe, State};
+use super::run::Run;
 use super::tikhonov::{self, Quadratic};
 use super::{Iterative, TINY};
 use crate::config::within;
@@ -127,17 +128,11 @@ pub(super) fn conjugate_gradients<'r>(
         tikhonov::measures(run, tape, quadratic, u, square, criterion)
     };
     let recipe = Recipe {
-        method,
-        iterations,
-        tolerance,
         weight: penalty.map(|(weight, _)| weight),
-        states,
-        block: usize::MAX,
         begin: Some(&begin),
-        step: &step,
-        measure: &measure,
+        ..Recipe::new(method, (iterations, tolerance), states, &step, &measure)
     };
-    Prepared::new(run, &recipe)
+    Prepared::new(run, recipe)
 }
 
 /// Landweber's iteration (1951), gradient descent on `|A u - y|^2 / (2 ||A||^2)` with the fixed step
@@ -216,17 +211,9 @@ impl Iterative for Landweber {
             let criterion = run.relative_to_start(tape, moved)?;
             tikhonov::measures(run, tape, None, u, square, criterion)
         };
-        let recipe = Recipe {
-            method: "landweber",
-            iterations: self.iterations,
-            tolerance: self.tolerance,
-            weight: None,
-            states: [State("u", run.domain(), 0.0)],
-            block: usize::MAX,
-            begin: None,
-            step: &step,
-            measure: &measure,
-        };
-        Prepared::new(run, &recipe)
+        let limits = (self.iterations, self.tolerance);
+        let states = [State("u", run.domain(), 0.0)];
+        let recipe = Recipe::new("landweber", limits, states, &step, &measure);
+        Prepared::new(run, recipe)
     }
 }

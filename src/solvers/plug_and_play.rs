@@ -1,7 +1,8 @@
 //! Plug-and-play methods: a denoiser in the place of a penalty's proximal map.
 
 use super::Iterative;
-use super::run::{Measures, Prepared, Recipe, Run, State};
+use super::prepared::{Measures, Prepared, Recipe, State};
+use super::run::Run;
 use crate::config::within;
 use crate::error::Result;
 use crate::shape::Shape;
@@ -44,6 +45,18 @@ pub enum Scheme {
 /// told is the data term, `|A u - y|^2 / 2`, and the criterion how far an iteration moves the image,
 /// relative to it. It converges if the denoiser is averaged, of which `relaxation` below 1 makes one
 /// that is not expansive.
+///
+/// Two numbers match the denoiser's strength to the data:
+/// - `scale` (Xu, Liu, Wohlberg and Kamilov, IEEE Signal Process. Lett. 27 (2020), 1420-1424): the denoiser
+///   is applied to images `scale` times as bright, `D(scale x) / scale`, so that one made for noise of
+///   standard deviation `sigma` is used as if for `sigma / scale`. Where `D` is the proximal map of a
+///   penalty homogeneous of degree one (total variation, wavelets) this divides the penalty's weight by
+///   `scale`. A bias-free network commutes with the scale and is the same with each of them.
+/// - `relaxation`: a share `r` of the denoiser removes the share `r` of what it takes for noise. Gradients
+///   of step `s` settle where `A^T (A u - y) + (r / s) (x - D(x)) = 0` with `x = u - s A^T (A u - y)`, nearly
+///   the equation of regularisation by denoising (Romano, Elad and Milanfar, SIAM J. Imaging Sci. 10 (2017))
+///   with the weight `r / s`: so a small `r` keeps [`Scheme::Gradient`] from blurring, with bias-free
+///   networks too.
 #[derive(Clone)]
 pub struct PlugAndPlay {
     /// What makes images likely.
@@ -54,6 +67,8 @@ pub struct PlugAndPlay {
     pub step: f64,
     /// The weight that keeps the data term's image near to the denoiser's, in the other schemes.
     pub rho: f64,
+    /// The brightness at which the denoiser sees the images: `D(scale x) / scale`.
+    pub scale: f64,
     /// The share of the denoised image in `(1 - relaxation) x + relaxation D(x)`.
     pub relaxation: f64,
     /// Iterations at most.
@@ -70,6 +85,7 @@ impl PlugAndPlay {
             scheme: Scheme::Gradient,
             step: 1.0,
             rho: 0.1,
+            scale: 1.0,
             relaxation: 1.0,
             iterations: 100,
             tolerance: 1e-3,
@@ -89,11 +105,18 @@ impl Iterative for PlugAndPlay {
     fn prepare<'r>(&self, run: &'r Run<'r>) -> Result<Prepared<'r>> {
         let size = within("pnp.step", self.step, 1e-6..=1.999)? as f32;
         let rho = within("pnp.rho", self.rho, 1e-9..=1e6)? as f32;
+        let scale = within("pnp.scale", self.scale, 1e-6..=1e6)? as f32;
         let relaxation = within("pnp.relaxation", self.relaxation, 1e-6..=1.0)? as f32;
-        // The image, the scaled multipliers, and the data term's image.
-        let states = ["u", "w", "x"].map(|name| State(name, run.domain(), 0.0));
+        // The image, the scaled multipliers, the data term's image, and A^T y.
+        let states = ["u", "w", "x", "back"].map(|name| State(name, run.domain(), 0.0));
+        let scaled = |tape: &mut Tape, x: Var, scale: f32| match scale {
+            1.0 => x,
+            _ => tape.scale(x, scale),
+        };
         let denoised = |tape: &mut Tape, x: Var| {
-            let d = self.denoiser.denoise(tape, x)?;
+            let bright = scaled(tape, x, scale);
+            let d = self.denoiser.denoise(tape, bright)?;
+            let d = scaled(tape, d, 1.0 / scale);
             if relaxation == 1.0 {
                 return Ok(d);
             }
@@ -102,11 +125,9 @@ impl Iterative for PlugAndPlay {
             tape.add(kept, d)
         };
         // argmin |A x - y|^2 / 2 + rho |x - v|^2 / 2.
-        let fitted = |tape: &mut Tape, x: Var, v: Var| {
-            let y = run.y(tape);
-            let b = run.adjoint(tape, y)?;
+        let fitted = |tape: &mut Tape, x: Var, v: Var, back: Var| {
             let near = tape.scale(v, rho);
-            let b = tape.add(b, near)?;
+            let b = tape.add(back, near)?;
             run.descended(tape, x, b, INNER, |tape, x| {
                 let ax = run.forward(tape, x)?;
                 let data = run.adjoint(tape, ax)?;
@@ -114,33 +135,36 @@ impl Iterative for PlugAndPlay {
                 tape.add(data, near)
             })
         };
-        let begin = |_: &mut Tape, [u, w, _]: [Var; 3]| Ok([u, w, u]);
-        let step = |tape: &mut Tape, [u, w, x]: [Var; 3]| {
+        let begin = |tape: &mut Tape, [u, w, ..]: [Var; 4]| {
+            let y = run.y(tape);
+            Ok([u, w, u, run.adjoint(tape, y)?])
+        };
+        let step = |tape: &mut Tape, [u, w, x, back]: [Var; 4]| {
             Ok(match self.scheme {
                 Scheme::Gradient => {
                     let r = run.residual(tape, u)?;
                     let s = run.adjoint(tape, r)?;
                     let s = tape.scale(s, size);
                     let descended = tape.add(u, s)?;
-                    [denoised(tape, descended)?, w, x]
+                    [denoised(tape, descended)?, w, x, back]
                 }
                 Scheme::HalfQuadratic => {
-                    let x = fitted(tape, x, u)?;
-                    [denoised(tape, x)?, w, x]
+                    let x = fitted(tape, x, u, back)?;
+                    [denoised(tape, x)?, w, x, back]
                 }
                 Scheme::Multipliers => {
                     let v = tape.sub(u, w)?;
-                    let x = fitted(tape, x, v)?;
+                    let x = fitted(tape, x, v, back)?;
                     let sum = tape.add(x, w)?;
                     let u = denoised(tape, sum)?;
-                    [u, tape.sub(sum, u)?, x]
+                    [u, tape.sub(sum, u)?, x, back]
                 }
             })
         };
-        let measure = |tape: &mut Tape, [u, w, x]: [Var; 3]| {
+        let measure = |tape: &mut Tape, [u, w, x, back]: [Var; 4]| {
             let r = run.residual(tape, u)?;
             let square = run.dot(tape, r, r)?;
-            let [next, ..] = step(tape, [u, w, x])?;
+            let [next, ..] = step(tape, [u, w, x, back])?;
             let moved = tape.sub(next, u)?;
             Ok(Measures {
                 objective: tape.scale(square, 0.5),
@@ -149,19 +173,14 @@ impl Iterative for PlugAndPlay {
                 penalty: None,
             })
         };
+        let limits = (self.iterations, self.tolerance);
         let recipe = Recipe {
-            method: "pnp",
-            iterations: self.iterations,
-            tolerance: self.tolerance,
-            weight: None,
-            states,
             // Networks are long: one to a plan.
             block: 1,
             begin: Some(&begin),
-            step: &step,
-            measure: &measure,
+            ..Recipe::new("pnp", limits, states, &step, &measure)
         };
-        let prepared = Prepared::new(run, &recipe)?;
+        let prepared = Prepared::new(run, recipe)?;
         for (name, shape, values) in self.denoiser.states() {
             prepared.write(&name, shape, &values)?;
         }

@@ -1,9 +1,11 @@
 //! The simultaneous iterative reconstruction technique.
 
 use super::Iterative;
-use super::run::{Measures, Prepared, Recipe, Run, State};
+use super::prepared::{Measures, Prepared, Recipe, State};
+use super::run::Run;
 use crate::config::within;
 use crate::error::{Error, Result};
+use crate::shape::Shape;
 use crate::tape::plan::{Options, Plan};
 use crate::tape::{Distribution, Tape, Var};
 
@@ -38,6 +40,16 @@ impl Default for Sirt {
             nonnegative: true,
             iterations: 200,
             tolerance: 1e-4,
+        }
+    }
+}
+
+impl Sirt {
+    /// The default for images of this shape: real ones are not negative, complex ones are free.
+    pub fn for_images(image: Shape) -> Self {
+        Sirt {
+            nonnegative: image.c() == 1,
+            ..Sirt::default()
         }
     }
 }
@@ -107,18 +119,9 @@ impl Iterative for Sirt {
                 penalty: None,
             })
         };
-        let recipe = Recipe {
-            method: "sirt",
-            iterations: self.iterations,
-            tolerance: self.tolerance,
-            weight: None,
-            states,
-            block: usize::MAX,
-            begin: None,
-            step: &step,
-            measure: &measure,
-        };
-        Prepared::new(run, &recipe)
+        let limits = (self.iterations, self.tolerance);
+        let recipe = Recipe::new("sirt", limits, states, &step, &measure);
+        Prepared::new(run, recipe)
     }
 }
 

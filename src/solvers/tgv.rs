@@ -2,8 +2,10 @@
 
 use super::Iterative;
 use super::analysis::{self, Differences, SymmetrisedDifferences};
-use super::run::{Prepared, Recipe, Run, State};
-use super::tv::{data_step, gap, over_relaxed, violation};
+use super::prepared::{Prepared, Recipe, State};
+use super::primal_dual::{Steps, ahead, descended, gap, relaxed, violation};
+use super::run::Run;
+use super::tv::along_differences;
 use crate::config::within;
 use crate::error::Result;
 use crate::shape::Shape;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 /// for no others. (Total variation prefers constant ones, and makes stairs of ramps.) The channels of
 /// a pixel are coupled, and the unit of `weight` is as in [`Tv`](super::Tv).
 ///
-/// The iteration is PDHG with one step for each variable. The criterion is the primal-dual gap relative
+/// The iteration is that of [`Tv`](super::Tv), with one step for each variable. The criterion is the primal-dual gap relative
 /// to the objective, over `u` and `w` bounded by twice their current maxima as in [`Tv`](super::Tv).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Tgv {
@@ -60,19 +62,18 @@ impl Tgv {
     }
 }
 
-/// Steps of the dual variables of the data, of `D u - w` and of `E w`; see [`Tv`](super::Tv).
-const DATA: f32 = 0.1;
-const FIRST: f32 = 0.01;
-const SECOND: f32 = 0.01;
-/// Steps of `u` and `w`. With `||A|| = 1` and `||D||^2, ||E||^2 <= 8`,
+/// With the steps `a` of the data's dual variable and `s` of both others, `||A|| = 1` and
+/// `||D||^2, ||E||^2 <= 8`,
 ///
-/// `DATA |A u|^2 + FIRST |D u - w|^2 + SECOND |E w|^2
-///  <= (DATA + 8 (1 + c) FIRST) |u|^2 + ((1 + 1/c) FIRST + 8 SECOND) |w|^2`
+/// `a |A u|^2 + s |D u - w|^2 + s |E w|^2
+///  <= (a + 8 (1 + c) s) |u|^2 + ((1 + 1/c) s + 8 s) |w|^2`
 ///
-/// for any `c > 0`; the method converges if each step is below one over the factor of its variable
+/// for any `c > 0`; the method converges if each primal step is below one over the factor of its variable
 /// (Pock and Chambolle, ICCV 2011, section 2). `c = 1`.
-const TAU_U: f32 = 0.99 / (DATA + 2.0 * Differences::NORM_SQUARED * FIRST);
-const TAU_W: f32 = 0.99 / (2.0 * FIRST + SymmetrisedDifferences::NORM_SQUARED * SECOND);
+const BOUNDS: [[f32; 2]; 2] = [
+    [1.0, 2.0 * Differences::NORM_SQUARED],
+    [0.0, 2.0 + SymmetrisedDifferences::NORM_SQUARED],
+];
 
 impl Iterative for Tgv {
     fn name(&self) -> &'static str {
@@ -95,21 +96,32 @@ impl Iterative for Tgv {
             let mask = tape.constant(fields.with(0, 1), mask.clone())?;
             tape.mul(w, mask)
         };
-        // Image u, field w, and the dual variables p of the data, q of D u - w and r of E w.
+        // The image; u, the field w, and the dual variables p of the data, q of D u - w and r of E w,
+        // the latter two divided by their weights; the steps.
+        let [s0, s1, s2, s3] = Steps::states(run);
         let states = [
+            State("image", domain, 0.0),
             State("u", domain, 0.0),
             State("w", fields, 0.0),
             State("p", run.range(), 0.0),
             State("q", fields, 0.0),
             State("r", SymmetrisedDifferences::shape(domain), 0.0),
+            s0,
+            s1,
+            s2,
+            s3,
         ];
-        // A^T p + D^T q, and E^T r - q
+        // A^T p + weight D^T q, and weight (ratio E^T r - q)
         let slopes = |tape: &mut Tape, p: Var, q: Var, r: Var| -> Result<[Var; 2]> {
+            let weight = run.weight(tape);
             let data = run.adjoint(tape, p)?;
             let smooth = Differences::adjoint(tape, q, domain)?;
+            let smooth = tape.mul(weight, smooth)?;
             let second = SymmetrisedDifferences::adjoint(tape, r, domain)?;
+            let second = tape.scale(second, ratio);
             let first = inside(tape, q)?;
-            Ok([tape.add(data, smooth)?, tape.sub(second, first)?])
+            let of_field = tape.sub(second, first)?;
+            Ok([tape.add(data, smooth)?, tape.mul(weight, of_field)?])
         };
         // D u - w
         let first = |tape: &mut Tape, u: Var, w: Var| {
@@ -117,53 +129,58 @@ impl Iterative for Tgv {
             let w = inside(tape, w)?;
             tape.sub(d, w)
         };
-        let step = |tape: &mut Tape, [u, w, p, q, r]: [Var; 5]| {
-            let [du, dw] = slopes(tape, p, q, r)?;
-            let du = tape.scale(du, -TAU_U);
-            let next = tape.add(u, du)?;
-            let next = run.constrained(tape, next, self.nonnegative);
-            let dw = tape.scale(dw, -TAU_W);
-            let next_w = tape.add(w, dw)?;
-            let ahead = over_relaxed(tape, next, u)?;
-            let ahead_w = over_relaxed(tape, next_w, w)?;
-            let p = data_step(run, tape, p, ahead, DATA)?;
-            let weight = run.weight(tape);
-            let d = first(tape, ahead, ahead_w)?;
-            let d = tape.scale(d, FIRST);
-            let q = tape.add(q, d)?;
-            let q = analysis::project(tape, q, weight)?;
-            let e = SymmetrisedDifferences::forward(tape, ahead_w, domain)?;
-            let e = tape.scale(e, SECOND);
-            let r = tape.add(r, e)?;
-            let weight = tape.scale(weight, ratio);
-            let r = analysis::project(tape, r, weight)?;
-            Ok([next, next_w, p, q, r])
+        // As for total variation: the field and its dual variable start at zero.
+        let enter = |tape: &mut Tape, [image, _, w, _, _, r, s0, s1, s2, s3]: [Var; 10]| {
+            let p = run.residual(tape, image)?;
+            let p = tape.scale(p, -1.0);
+            let q = along_differences(run, tape, image)?;
+            Ok([image, image, w, p, q, r, s0, s1, s2, s3])
         };
-        let measure = |tape: &mut Tape, [u, w, p, q, r]: [Var; 5]| {
-            let d = first(tape, u, w)?;
+        let begin = |tape: &mut Tape, [image, u, w, p, q, r, ..]: [Var; 10]| {
+            let [s0, s1, s2, s3] = Steps::new(run, tape, BOUNDS)?.vars();
+            Ok([image, u, w, p, q, r, s0, s1, s2, s3])
+        };
+        let step = |tape: &mut Tape, [_, u, w, p, q, r, s0, s1, s2, s3]: [Var; 10]| {
+            let steps = Steps::of([s0, s1, s2, s3]);
+            let [du, dw] = slopes(tape, p, q, r)?;
+            let image = descended(tape, u, steps.primal[0], du)?;
+            let image = run.constrained(tape, image, self.nonnegative);
+            let field = descended(tape, w, steps.primal[1], dw)?;
+            let [ahead_u, ahead_w] = [ahead(tape, image, u)?, ahead(tape, field, w)?];
+            let of_data = steps.of_data(run, tape, p, ahead_u)?;
+            let d = first(tape, ahead_u, ahead_w)?;
+            let of_first = analysis::climbed(tape, q, steps.penalty, d)?;
+            // Its weight is `ratio` times the other.
+            let e = SymmetrisedDifferences::forward(tape, ahead_w, domain)?;
+            let e = tape.scale(e, 1.0 / ratio);
+            let of_second = analysis::climbed(tape, r, steps.penalty, e)?;
+            let next = [image, field, of_data, of_first, of_second];
+            let [u, w, p, q, r] = relaxed(tape, [u, w, p, q, r], next)?;
+            Ok([image, u, w, p, q, r, s0, s1, s2, s3])
+        };
+        let measure = |tape: &mut Tape, [image, _, w, p, q, r, ..]: [Var; 10]| {
+            let d = first(tape, image, w)?;
             let edges = analysis::sum_of_lengths(tape, d)?;
             let e = SymmetrisedDifferences::forward(tape, w, domain)?;
             let bends = analysis::sum_of_lengths(tape, e)?;
             let bends = tape.scale(bends, ratio);
             let penalty = tape.add(edges, bends)?;
+            let q = analysis::into_unit_ball(tape, q)?;
+            let r = analysis::into_unit_ball(tape, r)?;
             let [du, dw] = slopes(tape, p, q, r)?;
-            let of_u = violation(run, tape, u, du, self.nonnegative)?;
+            let of_u = violation(run, tape, image, du, self.nonnegative)?;
             let of_w = violation(run, tape, w, dw, false)?;
             let violation = tape.add(of_u, of_w)?;
-            gap(run, tape, u, p, penalty, violation)
+            gap(run, tape, image, p, penalty, violation)
         };
+        let limits = (self.iterations, self.tolerance);
         let recipe = Recipe {
-            method: "tgv",
-            iterations: self.iterations,
-            tolerance: self.tolerance,
             weight: Some(weight),
-            states,
-            block: usize::MAX,
-            begin: None,
-            step: &step,
-            measure: &measure,
+            enter: Some(&enter),
+            begin: Some(&begin),
+            ..Recipe::new("tgv", limits, states, &step, &measure)
         };
-        Prepared::new(run, &recipe)
+        Prepared::new(run, recipe)
     }
 }
 

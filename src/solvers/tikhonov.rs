@@ -4,7 +4,8 @@ use super::Iterative;
 use super::analysis::Differences;
 use super::fista::accelerated;
 use super::least_squares::conjugate_gradients;
-use super::run::{Measures, Prepared, Run};
+use super::prepared::{Measures, Prepared};
+use super::run::Run;
 use crate::config::within;
 use crate::error::Result;
 use crate::tape::{Tape, Var};
@@ -56,22 +57,22 @@ pub(super) fn measures(
     square: Var,
     criterion: Var,
 ) -> Result<Measures> {
-    let mut objective = tape.scale(square, 0.5);
-    let mut half = None;
-    if let Some(quadratic) = penalty {
-        let normal = quadratic.normal(tape, u)?;
-        let penalty = run.dot(tape, u, normal)?;
-        let penalty = tape.scale(penalty, 0.5);
-        let weight = run.weight(tape);
-        let weighted = tape.mul(weight, penalty)?;
-        objective = tape.add(objective, weighted)?;
-        half = Some(penalty);
-    }
+    let Some(quadratic) = penalty else {
+        return Ok(Measures {
+            objective: tape.scale(square, 0.5),
+            criterion,
+            square,
+            penalty: None,
+        });
+    };
+    let normal = quadratic.normal(tape, u)?;
+    let penalty = run.dot(tape, u, normal)?;
+    let penalty = tape.scale(penalty, 0.5);
     Ok(Measures {
-        objective,
+        objective: run.objective(tape, square, penalty)?,
         criterion,
         square,
-        penalty: half,
+        penalty: Some(penalty),
     })
 }
 

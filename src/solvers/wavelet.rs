@@ -39,6 +39,26 @@ impl WaveletFamily {
             ],
         }
     }
+
+    /// One level along an axis of `n` pixels, `n x n`: the coarse values, the last pixel of an odd
+    /// extent, the details.
+    fn matrix(self, n: usize) -> Vec<f32> {
+        let low = self.taps();
+        let (pairs, last) = (n / 2, low.len() - 1);
+        let mut matrix = vec![0.0; n * n];
+        for pair in 0..pairs {
+            for (i, tap) in low.iter().enumerate() {
+                let at = (2 * pair + i) % (2 * pairs);
+                let sign = if i.is_multiple_of(2) { 1.0 } else { -1.0 };
+                matrix[pair * n + at] += tap;
+                matrix[(n - pairs + pair) * n + at] += sign * low[last - i];
+            }
+        }
+        if n % 2 == 1 {
+            matrix[pairs * n + n - 1] = 1.0;
+        }
+        matrix.into_iter().map(|v: f64| v as f32).collect()
+    }
 }
 
 /// A wavelet transform of so many levels: an orthogonal map of images of any extents.
@@ -64,9 +84,6 @@ impl Default for Wavelet {
     }
 }
 
-/// A pair of neighbours: the 2 x 2 block of the filters' taps `2k` and `2k + 1`.
-type Block = [f32; 4];
-
 impl Wavelet {
     /// # Errors
     /// [`crate::error::Error::Config`] if there are no levels, or too many.
@@ -79,7 +96,7 @@ impl Wavelet {
     /// # Errors
     /// None in practice: every shape can be transformed.
     pub fn forward(self, tape: &mut Tape, x: Var) -> Result<Var> {
-        self.level(tape, x, self.levels, Blocks::analyse, true)
+        self.level(tape, x, self.levels, false)
     }
 
     /// The inverse of [`Wavelet::forward`], which is its transpose.
@@ -87,7 +104,7 @@ impl Wavelet {
     /// # Errors
     /// None in practice.
     pub fn inverse(self, tape: &mut Tape, y: Var) -> Result<Var> {
-        self.level(tape, y, self.levels, Blocks::synthesise, false)
+        self.level(tape, y, self.levels, true)
     }
 
     /// The extents of the coarsest image.
@@ -106,23 +123,20 @@ impl Wavelet {
         pixels.map(|i| f32::from(u8::from(!inside(i)))).collect()
     }
 
-    /// This level and those below, which see the coarse image.
-    fn level(
-        self,
-        tape: &mut Tape,
-        x: Var,
-        levels: usize,
-        map: fn(&Blocks, &mut Tape, Var, usize) -> Result<Var>,
-        first: bool,
-    ) -> Result<Var> {
+    /// This level and those below, which see the coarse image; the inverse goes upwards.
+    fn level(self, tape: &mut Tape, x: Var, levels: usize, inverse: bool) -> Result<Var> {
         let [.., h, w] = x.shape().0;
         if levels == 0 || h * w == 1 {
             return Ok(x);
         }
-        let blocks = Blocks::of(self.family);
+        // Few dispatches count for more than few operations: both filters of an axis are one dense
+        // matrix, which is less work than a ray transform of the image by as many views as it has rows.
         let here = |tape: &mut Tape, x: Var| {
-            let x = map(&blocks, tape, x, 2)?;
-            map(&blocks, tape, x, 3)
+            let [rows, columns] = [h, w].map(|n| (Shape::new(1, 1, n, n), self.family.matrix(n)));
+            let rows = tape.constant(rows.0, rows.1)?;
+            let columns = tape.constant(columns.0, columns.1)?;
+            let x = tape.matmul(rows, x, inverse, false)?;
+            tape.matmul(x, columns, false, !inverse)
         };
         let below = |tape: &mut Tape, x: Var| {
             if levels == 1 {
@@ -131,7 +145,7 @@ impl Wavelet {
             let (rows, columns) = (h.div_ceil(2), w.div_ceil(2));
             let top = tape.slice(x, 2, 0, rows)?;
             let coarse = tape.slice(top, 3, 0, columns)?;
-            let coarse = self.level(tape, coarse, levels - 1, map, first)?;
+            let coarse = self.level(tape, coarse, levels - 1, inverse)?;
             let top = match w - columns {
                 0 => coarse,
                 rest => {
@@ -147,143 +161,17 @@ impl Wavelet {
                 }
             }
         };
-        match first {
-            true => {
+        match inverse {
+            false => {
                 let x = here(tape, x)?;
                 below(tape, x)
             }
-            false => {
+            true => {
                 let x = below(tape, x)?;
                 here(tape, x)
             }
         }
     }
-}
-
-/// Both filters as blocks for pairs of neighbours: the coefficients of pair `i` are the sum over `k`
-/// of block `k` times pair `i + k`.
-struct Blocks(Vec<Block>);
-
-impl Blocks {
-    fn of(family: WaveletFamily) -> Self {
-        let low = family.taps();
-        let last = low.len() - 1;
-        let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
-        let high = |i: usize| sign(i) * low[last - i];
-        let pairs = (0..low.len()).step_by(2);
-        let block = |i| [low[i], low[i + 1], high(i), high(i + 1)].map(|v| v as f32);
-        Blocks(pairs.map(block).collect())
-    }
-
-    /// Coarse values, then details, along `axis` (2 or 3).
-    fn analyse(&self, tape: &mut Tape, x: Var, axis: usize) -> Result<Var> {
-        let extent = x.shape().0[axis];
-        let pairs = extent / 2;
-        if pairs == 0 {
-            return Ok(x);
-        }
-        let even = x.shape().with(axis, 2 * pairs);
-        let (paired, along, within) = paired(even, axis);
-        let signal = tape.slice(x, axis, 0, 2 * pairs)?;
-        let signal = tape.reshape(signal, paired)?;
-        let coefficients = self.sum(tape, signal, axis, |tape, signal, k| {
-            rolled(tape, signal, along, k % pairs)
-        })?;
-        let band = |tape: &mut Tape, band: usize| {
-            let values = tape.slice(coefficients, within, band, 1)?;
-            tape.reshape(values, even.with(axis, pairs))
-        };
-        let mut parts = vec![band(tape, 0)?];
-        if extent % 2 == 1 {
-            parts.push(tape.slice(x, axis, extent - 1, 1)?);
-        }
-        parts.push(band(tape, 1)?);
-        tape.concat(&parts, axis)
-    }
-
-    /// The transpose of [`Blocks::analyse`].
-    fn synthesise(&self, tape: &mut Tape, y: Var, axis: usize) -> Result<Var> {
-        let extent = y.shape().0[axis];
-        let pairs = extent / 2;
-        if pairs == 0 {
-            return Ok(y);
-        }
-        let even = y.shape().with(axis, 2 * pairs);
-        let (paired, along, within) = paired(even, axis);
-        let mut bands = Vec::new();
-        for start in [0, extent - pairs] {
-            let band = tape.slice(y, axis, start, pairs)?;
-            bands.push(tape.reshape(band, paired.with(within, 1))?);
-        }
-        let coefficients = tape.concat(&bands, within)?;
-        let mut sum: Option<Var> = None;
-        for (k, block) in self.0.iter().enumerate() {
-            let part = multiply(tape, *block, coefficients, axis, true)?;
-            let part = rolled(tape, part, along, (pairs - k % pairs) % pairs)?;
-            sum = Some(match sum {
-                None => part,
-                Some(sum) => tape.add(sum, part)?,
-            });
-        }
-        let signal = tape.reshape(sum.unwrap_or(coefficients), even)?;
-        match extent % 2 {
-            0 => Ok(signal),
-            _ => {
-                let last = tape.slice(y, axis, pairs, 1)?;
-                tape.concat(&[signal, last], axis)
-            }
-        }
-    }
-
-    /// The sum of every block times what `shifted` makes of the signal for it.
-    fn sum(
-        &self,
-        tape: &mut Tape,
-        signal: Var,
-        axis: usize,
-        shifted: impl Fn(&mut Tape, Var, usize) -> Result<Var>,
-    ) -> Result<Var> {
-        let mut sum = signal;
-        for (k, block) in self.0.iter().enumerate() {
-            let part = shifted(tape, signal, k)?;
-            let part = multiply(tape, *block, part, axis, false)?;
-            sum = match k {
-                0 => part,
-                _ => tape.add(sum, part)?,
-            };
-        }
-        Ok(sum)
-    }
-}
-
-/// The shape in which pairs along `axis` have an axis of their own, and the axes that count the pairs
-/// and the two values of one. The pair is the row, or the column, of a matrix product.
-fn paired(even: Shape, axis: usize) -> (Shape, usize, usize) {
-    let [n, c, h, w] = even.0;
-    match axis {
-        2 => (Shape::new(n * c, h / 2, 2, w), 1, 2),
-        _ => (Shape::new(1, n * c * h, w / 2, 2), 2, 3),
-    }
-}
-
-/// Every pair times a block, or its transpose.
-fn multiply(tape: &mut Tape, block: Block, x: Var, axis: usize, transpose: bool) -> Result<Var> {
-    let block = tape.constant(Shape::new(1, 1, 2, 2), block)?;
-    match axis {
-        2 => tape.matmul(block, x, transpose, false),
-        _ => tape.matmul(x, block, false, !transpose),
-    }
-}
-
-/// Element `i` of the result is element `i + by`, periodically.
-fn rolled(tape: &mut Tape, x: Var, axis: usize, by: usize) -> Result<Var> {
-    if by == 0 {
-        return Ok(x);
-    }
-    let extent = x.shape().0[axis];
-    let tail = tape.slice(x, axis, by, extent - by)?;
-    let head = tape.slice(x, axis, 0, by)?;
-    tape.concat(&[tail, head], axis)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The choice of a penalty's weight.
 
-use super::run::{Measured, Prepared, Progress, Solution};
+use super::prepared::{Measured, Prepared, Progress, Solution};
 use crate::config::within;
 use crate::error::{Error, Result};
 
@@ -8,6 +8,11 @@ use crate::error::{Error, Result};
 const RANGE: [f64; 2] = [1e-10, 1e5];
 /// The residual meets the noise within this part of it.
 const ACCURACY: f64 = 0.01;
+/// Less of the objective than this part, and a penalty says more about the iteration's accuracy than
+/// about the image.
+const SHARE: f64 = 0.01;
+/// Above this stopping criterion a trial is not near its minimiser, and no part of the curve.
+const SETTLED: f64 = 0.05;
 /// Weights tried after the residual's passage through the noise is enclosed.
 const TRIALS: usize = 12;
 
@@ -20,7 +25,9 @@ pub struct Trial {
     pub residual: f64,
     /// The penalty without its weight.
     pub penalty: f64,
-    /// The curvature of the L-curve, where it was computed.
+    /// The stopping criterion at its end.
+    pub criterion: f64,
+    /// The curvature of the L-curve, where the weight belongs to it and to two neighbours.
     pub curvature: Option<f64>,
 }
 
@@ -50,6 +57,7 @@ fn attempt(
             weight,
             residual: norm * measured.residual,
             penalty: measured.penalty,
+            criterion: measured.criterion,
             curvature: None,
         });
     }
@@ -183,7 +191,11 @@ pub fn weights_of_l_curve() -> Vec<f64> {
 ///
 /// `curvature = (x' y'' - x'' y') / (x'^2 + y'^2)^(3/2)`.
 ///
-/// `weights` fall; every trial starts where the last one ended.
+/// `weights` fall; every trial starts where the last one ended. Along the curve the slope of the two
+/// logarithms is `-|A u - y|^2 / (weight penalty)`, so at a corner both terms of the objective are of the
+/// same order. Where the penalty is less than a hundredth of the objective (large weights of total
+/// variation leave a constant image, small ones the noise) the curve is not followed: its end there ends
+/// the trials. Nor does a trial count whose stopping criterion is still above 0.05.
 ///
 /// # Errors
 /// [`Error::Config`] if the method has no weight, if there are fewer than three weights or they do not
@@ -204,21 +216,24 @@ pub fn l_curve(
             "the weights of an L-curve must fall from one to the next".into(),
         ));
     }
-    let count = prepared.run_of().count();
+    let (count, norm) = (prepared.run_of().count(), prepared.run_of().norm());
     let mut trials = vec![Vec::new(); count];
     for &weight in weights {
         attempt(prepared, &vec![weight; count], &mut trials, progress)?;
+        if trials.iter().all(|trials| has_ended(trials, norm)) {
+            break;
+        }
     }
     let mut chosen = Vec::with_capacity(count);
     for (i, trials) in trials.iter_mut().enumerate() {
-        curvatures(trials);
+        curvatures(trials, norm);
         let bends = trials.iter().filter_map(|t| Some((t.curvature?, t.weight)));
         let corner = bends.max_by(|a, b| a.0.total_cmp(&b.0));
         match corner {
             Some((curvature, weight)) if curvature > 0.0 => chosen.push(weight),
             _ => {
                 return Err(Error::Config(format!(
-                    "the L-curve of image {i} has no corner between the weights {:.1e} and {:.1e}; give a weight or the noise's level",
+                    "the L-curve of image {i} has no corner between the weights {:.1e} and {:.1e}; give a weight or the noise's level, or let the method make more iterations",
                     weights[weights.len() - 1],
                     weights[0]
                 )));
@@ -233,15 +248,32 @@ pub fn l_curve(
     })
 }
 
-/// Fills in the curvature at every trial that has two neighbours.
-fn curvatures(trials: &mut [Trial]) {
+/// Whether the penalty is enough of the objective to tell weights apart.
+fn matters(trial: &Trial, norm: f64) -> bool {
+    let weighted = trial.weight * trial.penalty;
+    let data = 0.5 * (trial.residual / norm).powi(2);
+    weighted > 0.0 && weighted >= SHARE * (data + weighted)
+}
+
+/// Whether the curve was followed beyond its end.
+fn has_ended(trials: &[Trial], norm: f64) -> bool {
+    let begun = trials.iter().any(|t| matters(t, norm));
+    begun && trials.last().is_some_and(|t| !matters(t, norm))
+}
+
+/// Fills in the curvature at every trial of the curve that has two neighbours on it.
+fn curvatures(trials: &mut [Trial], norm: f64) {
     let log = |v: f64| v.max(f64::MIN_POSITIVE).ln();
-    let points: Vec<[f64; 3]> = trials
+    let counts = |t: &Trial| t.criterion <= SETTLED && matters(t, norm);
+    let points: Vec<Option<[f64; 3]>> = trials
         .iter()
-        .map(|t| [log(t.weight), log(t.residual), log(t.penalty)])
+        .map(|t| counts(t).then(|| [log(t.weight), log(t.residual), log(t.penalty)]))
         .collect();
     for (trial, window) in trials[1..].iter_mut().zip(points.windows(3)) {
-        let [x, y] = [1, 2].map(|k| parabola([0, 1, 2].map(|i| (window[i][0], window[i][k]))));
+        let &[Some(a), Some(b), Some(c)] = window else {
+            continue;
+        };
+        let [x, y] = [1, 2].map(|k| parabola([a, b, c].map(|point| (point[0], point[k]))));
         let bend = x[0] * y[1] - x[1] * y[0];
         let speed = (x[0] * x[0] + y[0] * y[0]).powf(1.5);
         trial.curvature = Some(if speed > 0.0 { bend / speed } else { 0.0 });

@@ -29,7 +29,8 @@ Examples:
   equilens classical compare --problem mri.toml --input k.npy --methods direct,tv,fista-daubechies4
 
 Every method has its default settings; seconds include compiling. With --discrepancy the weights (or the
-iterations) are chosen by the discrepancy principle. Methods that are not for the problem's operator are
+iterations) are chosen by the discrepancy principle, with --l-curve the weights at the corners of the
+L-curves. Methods that are not for the problem's operator are
 left out, with the reason. --out gets scores.json, the reconstructions and pictures of them.")]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
@@ -48,6 +49,9 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "SIGMA", num_args = 0..=1, default_missing_value = "problem",
           allow_negative_numbers = true)]
     discrepancy: Option<Sigma>,
+    /// The weights at the corners of the L-curves
+    #[arg(long, conflicts_with = "discrepancy")]
+    l_curve: bool,
     /// Write scores, reconstructions and pictures into this directory
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -77,7 +81,6 @@ impl Name {
     }
 
     fn method(self, image: Shape) -> Option<Box<dyn Iterative>> {
-        let nonnegative = image.c() == 1;
         let wavelet = |family| {
             Box::new(Fista {
                 penalty: Penalty::Wavelet(Wavelet {
@@ -90,10 +93,7 @@ impl Name {
         Some(match self {
             Name::Direct => return None,
             Name::Landweber => Box::new(Landweber::for_images(image)),
-            Name::Sirt => Box::new(Sirt {
-                nonnegative,
-                ..Sirt::default()
-            }),
+            Name::Sirt => Box::new(Sirt::for_images(image)),
             Name::Cgls => Box::new(Cgls::default()),
             Name::Tikhonov => Box::new(Tikhonov::default()),
             Name::Tv => Box::new(Tv::for_images(image)),
@@ -152,6 +152,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode> 
             }
             Some(method) => {
                 let choose = match noise {
+                    None if arguments.l_curve && !name.stops_early() => Choose::LCurve,
                     None => Choose::Given,
                     Some(noise) if name.stops_early() => Choose::Stop(noise),
                     Some(noise) => Choose::Weight(noise),

@@ -214,6 +214,7 @@ pub(super) fn write_curves(
                         "weight": t.weight,
                         "residual": t.residual,
                         "penalty": t.penalty,
+                        "criterion": t.criterion,
                         "curvature": t.curvature,
                     })
                 };
