@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::files;
 use crate::gpu::Gpu;
 use crate::group::Group;
-use crate::losses::{Augmentation, Term, Transforms};
+use crate::losses::{Augmentation, Supervised, Term, Transforms};
 use crate::models::{DenoisingCnnConfig, FullyConnectedConfig, ModelConfig};
 use crate::operators::{Boundary, Noise};
 use crate::problems::{
@@ -132,16 +132,18 @@ impl Lesson {
         }
     }
 
-    /// Images in their place or shifted by any number of pixels, measured anew in every step.
-    fn loss(self) -> Vec<Term> {
-        let transforms = Transforms {
-            shift: if self.shifted { 0.5 } else { 0.0 },
-            ..Transforms::default()
-        };
-        vec![Term::Augmentation(Augmentation {
-            transforms,
+    /// Images in their place, or shifted by any number of pixels and measured anew in every step.
+    fn loss(self) -> Term {
+        if !self.shifted {
+            return Term::Supervised(Supervised::default());
+        }
+        Term::Augmentation(Augmentation {
+            transforms: Transforms {
+                shift: 0.5,
+                ..Transforms::default()
+            },
             ..Augmentation::default()
-        })]
+        })
     }
 }
 
@@ -220,7 +222,7 @@ impl Settings {
                 ..DataConfig::default()
             },
             model: self.model(lesson),
-            loss: lesson.loss(),
+            loss: vec![lesson.loss()],
             optimiser: OptimiserConfig::Adam(AdamConfig {
                 learning_rate: self.learning_rate,
                 schedule: Schedule::Cosine,
@@ -324,7 +326,7 @@ pub fn run(
     let train = other.write(&options.out)?;
     let mut page = Page::new("Which networks generalise over shifts");
     page.paragraph(&format!(
-        "On {}. DnCNN of {} circular convolutions, width {}, and a fully connected network, {} units, both improving the pseudo-inverse; {} steps of {} images, {} seeds. Trained on images in one place, or with `-shifts` on the same images shifted at random, measured anew in every step; tested on training images and on images of another patient, in place and shifted circularly. PSNR with the maximum of the reference as the peak.",
+        "On {}. DnCNN of {} circular convolutions, width {}, and a fully connected network, {} units, both improving the pseudo-inverse; {} steps of {} images, {} seeds. Trained on images in one place, or with `-shifts` on the same images shifted at random and measured anew in every step; tested on training images and on images of another patient, in place and shifted circularly. PSNR with the maximum of the reference as the peak.",
         gpu.label(),
         settings.depth,
         settings.width,

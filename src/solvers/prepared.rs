@@ -269,6 +269,11 @@ impl<'r> Prepared<'r> {
         })
     }
 
+    /// The criterion at which it stops; 0 for all iterations.
+    pub(super) fn tolerance(&self) -> f64 {
+        self.tolerance
+    }
+
     pub(super) fn run_of(&self) -> &'r Run<'r> {
         self.run
     }

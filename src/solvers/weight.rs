@@ -11,7 +11,9 @@ const ACCURACY: f64 = 0.01;
 /// Less of the objective than this part, and a penalty says more about the iteration's accuracy than
 /// about the image.
 const SHARE: f64 = 0.01;
-/// Above this stopping criterion a trial is not near its minimiser, and no part of the curve.
+/// Above so many times the tolerance of the method a trial is not near its minimiser, and no part of the
+/// curve; or above `SETTLED`, where the method makes all of its iterations.
+const TOLERANCES: f64 = 5.0;
 const SETTLED: f64 = 0.05;
 /// Weights tried after the residual's passage through the noise is enclosed.
 const TRIALS: usize = 12;
@@ -195,7 +197,8 @@ pub fn weights_of_l_curve() -> Vec<f64> {
 /// logarithms is `-|A u - y|^2 / (weight penalty)`, so at a corner both terms of the objective are of the
 /// same order. Where the penalty is less than a hundredth of the objective (large weights of total
 /// variation leave a constant image, small ones the noise) the curve is not followed: its end there ends
-/// the trials. Nor does a trial count whose stopping criterion is still above 0.05.
+/// the trials. Nor does a trial count whose stopping criterion is still above five times the method's tolerance (above 0.05,
+/// if that is zero).
 ///
 /// # Errors
 /// [`Error::Config`] if the method has no weight, if there are fewer than three weights or they do not
@@ -217,6 +220,10 @@ pub fn l_curve(
         ));
     }
     let (count, norm) = (prepared.run_of().count(), prepared.run_of().norm());
+    let settled = match prepared.tolerance() {
+        0.0 => SETTLED,
+        tolerance => SETTLED.min(TOLERANCES * tolerance),
+    };
     let mut trials = vec![Vec::new(); count];
     for &weight in weights {
         attempt(prepared, &vec![weight; count], &mut trials, progress)?;
@@ -226,7 +233,7 @@ pub fn l_curve(
     }
     let mut chosen = Vec::with_capacity(count);
     for (i, trials) in trials.iter_mut().enumerate() {
-        curvatures(trials, norm);
+        curvatures(trials, norm, settled);
         let bends = trials.iter().filter_map(|t| Some((t.curvature?, t.weight)));
         let corner = bends.max_by(|a, b| a.0.total_cmp(&b.0));
         match corner {
@@ -262,9 +269,9 @@ fn has_ended(trials: &[Trial], norm: f64) -> bool {
 }
 
 /// Fills in the curvature at every trial of the curve that has two neighbours on it.
-fn curvatures(trials: &mut [Trial], norm: f64) {
+fn curvatures(trials: &mut [Trial], norm: f64, settled: f64) {
     let log = |v: f64| v.max(f64::MIN_POSITIVE).ln();
-    let counts = |t: &Trial| t.criterion <= SETTLED && matters(t, norm);
+    let counts = |t: &Trial| t.criterion <= settled && matters(t, norm);
     let points: Vec<Option<[f64; 3]>> = trials
         .iter()
         .map(|t| counts(t).then(|| [log(t.weight), log(t.residual), log(t.penalty)]))
