@@ -176,7 +176,7 @@ impl Settings {
             },
             Scale::Small => Settings {
                 size: 32,
-                seeds: 3,
+                seeds: 2,
                 width: 16,
                 depth: 6,
                 units: 512,
