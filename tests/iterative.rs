@@ -497,6 +497,40 @@ fn a_warm_start_goes_on_where_it_was() {
     }
 }
 
+/// The gap bounds the distance of the objective from its minimum at every look, as soon as no pixel of
+/// the minimiser is twice as bright as the image; and it begins
+/// low where a run starts at the minimiser, since the dual variables are made from the image.
+#[test]
+fn the_gap_is_a_bound_and_begins_low_at_the_minimiser() {
+    let store = store();
+    let (operator, y) = scan();
+    let tv = Tv {
+        weight: number("tv"),
+        iterations: 200,
+        nonnegative: false,
+        tolerance: 0.0,
+    };
+    let expected = case()["objective"]["tv_cone"].as_f64().expect("a number");
+    let run = || Run::new(&operator, &store, &y, 1).expect("fits");
+    let cold = solved(&tv, &run().looking_every(1).expect("positive"));
+    for point in &cold.history[20..] {
+        let above = (point.objective - expected) / point.objective;
+        assert!(
+            above < point.criterion + 1e-6,
+            "iteration {}: {above:e} above the minimum, gap {:e}",
+            point.iteration,
+            point.criterion
+        );
+    }
+    let image: Vec<f64> = golden("solvers/tv_cone");
+    let start: Vec<f32> = image.iter().map(|&v| v as f32).collect();
+    let warm = solved(&tv, &run().starting_at(&start).expect("fits"));
+    // Where the image is flat it does not tell the dual variables; with the data's of the wrong sign the
+    // gap is 20.
+    let gap = warm.history[0].criterion;
+    assert!(gap < 5.0, "{gap}");
+}
+
 /// The steps follow the weight, so that no weight is slow; and a new weight goes on from the dual
 /// variables of the last one.
 #[test]
