@@ -5,6 +5,7 @@
 
 use super::inputs;
 use super::jobs::{Job, Trials};
+use super::networks::Annealed;
 use super::results::{Point, Results, by_method, pooled};
 use super::scores::{Method, write_json};
 use super::study::{Orientation, Slices, Study};
@@ -20,9 +21,7 @@ use crate::operators::Noise;
 use crate::problems::{IdentityConfig, ImageSize, OperatorConfig, Problem, ProblemConfig};
 use crate::report::plot::{Axes, Mark, Series, grouped_plot};
 use crate::report::{Align, Page, Table};
-use crate::train::{
-    AdamConfig, DataConfig, OptimiserConfig, Schedule, TrainConfig, TrainingConfig,
-};
+use crate::train::TrainConfig;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -112,33 +111,26 @@ impl Settings {
 
     fn config(&self, denoiser: &Denoiser, train: &Path, seed: u64) -> TrainConfig {
         let [least, greatest] = TRAINED;
-        TrainConfig {
-            problem: self.problem(Noise::GaussianRange { least, greatest }),
-            data: DataConfig {
-                train: Some(train.to_path_buf()),
-                ..DataConfig::default()
-            },
-            model: ModelConfig::DenoisingCnn(DenoisingCnnConfig {
-                group: denoiser.group,
-                width: self.width * if denoiser.group.is_trivial() { 1 } else { 2 },
-                depth: self.depth,
-                bias: denoiser.bias,
-                ..DenoisingCnnConfig::default()
-            }),
-            loss: vec![Term::Supervised(Supervised::default())],
-            optimiser: OptimiserConfig::Adam(AdamConfig {
-                learning_rate: 1e-3,
-                schedule: Schedule::Cosine,
-                ..AdamConfig::default()
-            }),
-            training: TrainingConfig {
-                steps: self.steps,
-                batch: self.batch,
-                seed,
-                checkpoint_every: (self.steps / 4).max(1),
-                ..TrainingConfig::default()
-            },
-        }
+        let training = Annealed {
+            steps: self.steps,
+            batch: self.batch,
+            learning_rate: 1e-3,
+        };
+        let problem = self.problem(Noise::GaussianRange { least, greatest });
+        let model = ModelConfig::DenoisingCnn(DenoisingCnnConfig {
+            group: denoiser.group,
+            width: self.width * if denoiser.group.is_trivial() { 1 } else { 2 },
+            depth: self.depth,
+            bias: denoiser.bias,
+            ..DenoisingCnnConfig::default()
+        });
+        training.config(
+            problem,
+            train,
+            model,
+            vec![Term::Supervised(Supervised::default())],
+            seed,
+        )
     }
 }
 

@@ -121,6 +121,48 @@ impl Training {
     }
 }
 
+/// A training by Adam whose step falls along a cosine, saved four times.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Annealed {
+    pub steps: u64,
+    pub batch: usize,
+    pub learning_rate: f64,
+}
+
+impl Annealed {
+    /// The run of one network on all images of the file `train`.
+    pub fn config(
+        self,
+        problem: ProblemConfig,
+        train: &Path,
+        model: ModelConfig,
+        loss: Vec<Term>,
+        seed: u64,
+    ) -> TrainConfig {
+        TrainConfig {
+            problem,
+            data: DataConfig {
+                train: Some(train.to_path_buf()),
+                ..DataConfig::default()
+            },
+            model,
+            loss,
+            optimiser: OptimiserConfig::Adam(AdamConfig {
+                learning_rate: self.learning_rate,
+                schedule: Schedule::Cosine,
+                ..AdamConfig::default()
+            }),
+            training: TrainingConfig {
+                steps: self.steps,
+                batch: self.batch,
+                seed,
+                checkpoint_every: (self.steps / 4).max(1),
+                ..TrainingConfig::default()
+            },
+        }
+    }
+}
+
 /// Trained numbers of each network, for images of `channels` channels.
 #[cfg(test)]
 pub(super) fn parameters(training: &Training, networks: &[Network], channels: usize) -> Vec<usize> {

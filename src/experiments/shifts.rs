@@ -7,6 +7,7 @@
 
 use super::inputs;
 use super::jobs::{Job, Trials};
+use super::networks::Annealed;
 use super::results::{by_method, pooled};
 use super::scores::{Summary, write_json};
 use super::study::{Images, Orientation, Slices, Study};
@@ -26,9 +27,7 @@ use crate::problems::{
 use crate::report::plot::{Axes, Mark, Series, grouped_plot};
 use crate::report::{Align, Page, Table};
 use crate::shape::Padding;
-use crate::train::{
-    AdamConfig, DataConfig, OptimiserConfig, Schedule, TrainConfig, TrainingConfig,
-};
+use crate::train::TrainConfig;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -215,27 +214,19 @@ impl Settings {
     }
 
     fn config(&self, subject: Subject, lesson: Lesson, train: &Path, seed: u64) -> TrainConfig {
-        TrainConfig {
-            problem: subject.problem(self.size),
-            data: DataConfig {
-                train: Some(train.to_path_buf()),
-                ..DataConfig::default()
-            },
-            model: self.model(lesson),
-            loss: vec![lesson.loss()],
-            optimiser: OptimiserConfig::Adam(AdamConfig {
-                learning_rate: self.learning_rate,
-                schedule: Schedule::Cosine,
-                ..AdamConfig::default()
-            }),
-            training: TrainingConfig {
-                steps: self.steps,
-                batch: self.batch,
-                seed,
-                checkpoint_every: (self.steps / 4).max(1),
-                ..TrainingConfig::default()
-            },
-        }
+        let training = Annealed {
+            steps: self.steps,
+            batch: self.batch,
+            learning_rate: self.learning_rate,
+        };
+        let model = self.model(lesson);
+        training.config(
+            subject.problem(self.size),
+            train,
+            model,
+            vec![lesson.loss()],
+            seed,
+        )
     }
 }
 

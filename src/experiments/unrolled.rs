@@ -5,6 +5,7 @@
 
 use super::inputs;
 use super::jobs::{Job, Trials};
+use super::networks::Annealed;
 use super::results::{
     self, COLUMNS, GAIN_COLUMNS, Point, Results, by_method, cells, gain_cell, pooled,
 };
@@ -23,9 +24,7 @@ use crate::models::{
 use crate::problems::{Problem, ProblemConfig};
 use crate::report::plot::{Axes, Mark, Series, grouped_plot};
 use crate::report::{Page, Table};
-use crate::train::{
-    AdamConfig, DataConfig, OptimiserConfig, Schedule, TrainConfig, TrainingConfig,
-};
+use crate::train::TrainConfig;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -155,26 +154,12 @@ impl Settings {
         train: &Path,
         seed: u64,
     ) -> TrainConfig {
-        TrainConfig {
-            problem: problem.clone(),
-            data: DataConfig {
-                train: Some(train.to_path_buf()),
-                ..DataConfig::default()
-            },
-            model,
-            loss: vec![Term::default()],
-            optimiser: OptimiserConfig::Adam(AdamConfig {
-                learning_rate: self.learning_rate,
-                schedule: Schedule::Cosine,
-                ..AdamConfig::default()
-            }),
-            training: TrainingConfig {
-                steps: self.steps,
-                seed,
-                checkpoint_every: (self.steps / 4).max(1),
-                ..TrainingConfig::default()
-            },
-        }
+        let training = Annealed {
+            steps: self.steps,
+            batch: 1,
+            learning_rate: self.learning_rate,
+        };
+        training.config(problem.clone(), train, model, vec![Term::default()], seed)
     }
 }
 

@@ -9,6 +9,7 @@
 
 use super::inputs;
 use super::jobs::{Job, Trials};
+use super::networks::Annealed;
 use super::results::{COLUMNS, Point, Results, by_method, cells, pooled};
 use super::scores::{Summary, write_json};
 use super::study::{Orientation, Slices};
@@ -30,9 +31,7 @@ use crate::problems::{
 };
 use crate::report::plot::{Axes, Mark, Series, grouped_plot};
 use crate::report::{Align, Page, Table};
-use crate::train::{
-    AdamConfig, DataConfig, OptimiserConfig, Schedule, TrainConfig, TrainingConfig,
-};
+use crate::train::TrainConfig;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -307,34 +306,21 @@ impl Settings {
         loss: Vec<Term>,
         seed: u64,
     ) -> TrainConfig {
-        TrainConfig {
-            problem: problem.clone(),
-            data: DataConfig {
-                train: Some(train.to_path_buf()),
-                ..DataConfig::default()
-            },
-            model: ModelConfig::UNet(UNetConfig {
-                group,
-                width,
-                levels: self.levels,
-                // Images are positive and the equivariant network has few fields: with a smaller
-                // slope, a layer all of whose fields see the mean with the wrong sign is dead.
-                slope: 0.2,
-                ..UNetConfig::default()
-            }),
-            loss,
-            optimiser: OptimiserConfig::Adam(AdamConfig {
-                learning_rate: self.learning_rate,
-                schedule: Schedule::Cosine,
-                ..AdamConfig::default()
-            }),
-            training: TrainingConfig {
-                steps: self.steps,
-                seed,
-                checkpoint_every: (self.steps / 4).max(1),
-                ..TrainingConfig::default()
-            },
-        }
+        let training = Annealed {
+            steps: self.steps,
+            batch: 1,
+            learning_rate: self.learning_rate,
+        };
+        let model = ModelConfig::UNet(UNetConfig {
+            group,
+            width,
+            levels: self.levels,
+            // Images are positive and the equivariant network has few fields: with a smaller
+            // slope, a layer all of whose fields see the mean with the wrong sign is dead.
+            slope: 0.2,
+            ..UNetConfig::default()
+        });
+        training.config(problem.clone(), train, model, loss, seed)
     }
 }
 
