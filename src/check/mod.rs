@@ -230,9 +230,42 @@ fn registry(capabilities: Capabilities) -> Vec<Check> {
     checks.extend(equivariance::checks());
     checks.extend(layers::checks());
     checks.extend(losses::checks());
-    checks.extend(kernels::variants(capabilities));
-    checks.extend(plans::variants(capabilities));
+    // What software and what hardware with these limits would choose from: either can run both.
+    let mut variants: Vec<Check> = Vec::new();
+    for software in [capabilities.software, !capabilities.software] {
+        let capabilities = Capabilities {
+            software,
+            ..capabilities
+        };
+        let rows = kernels::variants(capabilities).into_iter();
+        for row in rows.chain(plans::variants(capabilities)) {
+            if variants.iter().all(|known| known.name != row.name) {
+                variants.push(row);
+            }
+        }
+    }
+    checks.extend(variants);
     checks
+}
+
+/// Says which rows `variant/...` this device has no room for.
+fn name_left_out(capabilities: Capabilities) {
+    let run = names(capabilities);
+    let most = Capabilities {
+        memory: u32::MAX,
+        ..capabilities
+    };
+    let left_out: Vec<String> = (names(most).into_iter())
+        .filter(|name| !run.contains(name))
+        .collect();
+    if !left_out.is_empty() {
+        log::warn!(
+            "check: {} variants need more workgroup memory than the {} KiB of this device and are not run: {}",
+            left_out.len(),
+            capabilities.memory >> 10,
+            left_out.join(", ")
+        );
+    }
 }
 
 /// Rows that compile every variant of every kernel, which takes minutes on a processor: they run if
@@ -284,9 +317,11 @@ pub fn run_seeded(
     seed: u64,
     mut progress: impl FnMut(&Row),
 ) -> Result<Vec<Row>> {
-    let mut checks = registry(Capabilities::of(gpu));
-    if !filter.is_some_and(|filter| filter.starts_with(ON_REQUEST)) {
-        checks.retain(|check| !check.name.starts_with(ON_REQUEST));
+    let capabilities = Capabilities::of(gpu);
+    let mut checks = registry(capabilities);
+    match filter.is_some_and(|filter| filter.starts_with(ON_REQUEST)) {
+        true => name_left_out(capabilities),
+        false => checks.retain(|check| !check.name.starts_with(ON_REQUEST)),
     }
     if let Some(filter) = filter {
         let families = families(&checks);
@@ -400,6 +435,7 @@ mod tests {
             Capabilities {
                 subgroup: Some(8),
                 software: true,
+                ..Capabilities::default()
             },
         ] {
             let mut names = names(capabilities);

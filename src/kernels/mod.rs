@@ -171,13 +171,18 @@ impl From<Launch> for Lowered {
 }
 
 /// What a kernel may use of the device when it chooses its variant.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Capabilities {
     /// Lanes of a subgroup, where the device has subgroup operations and one size.
     pub subgroup: Option<u32>,
     /// The adapter runs on the processor, where registers are cheap and workgroup memory is slow.
     pub software: bool,
+    /// Bytes of workgroup memory that a kernel may hold.
+    pub memory: u32,
 }
+
+/// Bytes of workgroup memory that WebGPU grants on every adapter.
+pub const WEBGPU_MEMORY: u32 = 16 << 10;
 
 impl Capabilities {
     /// What `gpu` can do.
@@ -185,6 +190,24 @@ impl Capabilities {
         Capabilities {
             subgroup: gpu.subgroup_size(),
             software: gpu.is_software(),
+            memory: gpu.limits().max_compute_workgroup_storage_size,
+        }
+    }
+
+    /// Whether kernels that hold `memory` bytes of workgroup memory are worth trying: hardware is
+    /// made for them, software has no such memory.
+    pub(in crate::kernels) fn has_memory(self, memory: u32) -> bool {
+        !self.software && memory <= self.memory
+    }
+}
+
+impl Default for Capabilities {
+    /// Hardware of which no more is known than that it runs WebGPU.
+    fn default() -> Self {
+        Capabilities {
+            subgroup: None,
+            software: false,
+            memory: WEBGPU_MEMORY,
         }
     }
 }

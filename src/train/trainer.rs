@@ -575,10 +575,11 @@ mod tests {
         let software = Capabilities {
             subgroup: Some(8),
             software: true,
+            ..Capabilities::default()
         };
         let discrete = Capabilities {
             subgroup: Some(32),
-            software: false,
+            ..Capabilities::default()
         };
         for capabilities in [software, discrete] {
             let [kept, recomputed] = [false, true].map(|r| full_size(r, capabilities));

@@ -129,16 +129,22 @@ fn signature(launch: &Launch) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Forced;
+    use crate::group::{FieldKind, Group, KernelBasis, Representation, SymmetricConv};
     use crate::kernels::conv2d::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
     use crate::kernels::fourier::{FourierAlgorithm, FourierProblem};
     use crate::kernels::ray_transform::{RayMap, RayProblem, Reading};
+    use crate::kernels::symmetric_conv::{
+        SymmetricAlgorithm, SymmetricImageProblem, SymmetricProblem, SymmetricWeightAlgorithm,
+    };
+    use crate::kernels::{Forced, WEBGPU_MEMORY};
     use crate::shape::{Fourier, Padding, RayGeometry, Window};
+    use std::sync::Arc;
 
     fn lavapipe() -> Capabilities {
         Capabilities {
             subgroup: Some(8),
             software: true,
+            memory: 32 << 10,
         }
     }
 
@@ -198,7 +204,8 @@ mod tests {
                 Capabilities::default(),
                 Capabilities {
                     subgroup: Some(32),
-                    software: false,
+                    memory: 48 << 10,
+                    ..Capabilities::default()
                 },
             ] {
                 let candidates = F::candidates(capabilities, problem);
@@ -248,6 +255,50 @@ mod tests {
                 n: 3,
             });
         }
+    }
+
+    #[test]
+    fn candidates_hold_no_more_workgroup_memory_than_the_device_has() {
+        fn check<F: Family>(problem: &F::Problem) {
+            for memory in [4 << 10, WEBGPU_MEMORY, 32 << 10] {
+                let capabilities = Capabilities {
+                    memory,
+                    ..Capabilities::default()
+                };
+                let mut most = 0;
+                for candidate in F::candidates(capabilities, problem) {
+                    for launch in candidate.lower(problem).launches {
+                        let composed = shader::compose(launch.path, &launch.variant).unwrap();
+                        let held = shader::check(composed).unwrap().interface.workgroup_bytes;
+                        assert!(held <= memory, "{candidate}: {held} of {memory}");
+                        most = most.max(held);
+                    }
+                }
+                // Where there is more of it, some candidate makes use of it.
+                assert!(
+                    memory < WEBGPU_MEMORY || 2 * most > memory,
+                    "{most} of {memory}"
+                );
+            }
+        }
+        let problem = image([96, 96], 32, false);
+        check::<ImageAlgorithm>(&problem);
+        check::<WeightAlgorithm>(&problem.convolution);
+        let group = Group::cyclic(4);
+        let basis =
+            KernelBasis::complete(group, &Representation::Regular, &Representation::Regular, 3);
+        let kind = FieldKind::Regular;
+        let conv = SymmetricConv::new(group, kind, kind, basis.unwrap(), Padding::Replicate);
+        let convolution = SymmetricProblem {
+            conv: Arc::new(conv.unwrap()),
+            x: Shape::new(1, 96, 32, 32),
+            outputs: 24,
+        };
+        check::<SymmetricWeightAlgorithm>(&convolution);
+        check::<SymmetricAlgorithm>(&SymmetricImageProblem {
+            transposed: false,
+            convolution,
+        });
     }
 
     #[test]

@@ -140,6 +140,10 @@ impl fmt::Display for WeightAlgorithm {
 /// Operations beyond which the readable kernels are not tried: they lose, and take seconds.
 const SMALL: u64 = 200_000_000;
 
+/// Bytes of workgroup memory that most hardware grants beyond WebGPU's: half of what a multiprocessor
+/// of a small one has, so that two workgroups share it.
+pub(in crate::kernels) const MORE_MEMORY: u32 = 32 << 10;
+
 /// Channels and rows of the tiles that are tried; the first four promise most.
 const TILES: [(u32, u32); 8] = [
     (16, 4),
@@ -158,14 +162,15 @@ const SMALL_TILES: [(u32, u32); 2] = [(8, 1), (4, 1)];
 const FEW: usize = 8;
 
 /// Blocks that are tried on hardware: more and fewer outputs to a thread and to a workgroup, and
-/// longer and shorter stages.
-const BLOCKS: [Block; 6] = [
+/// longer and shorter stages, the longest where there is more workgroup memory than WebGPU grants.
+const BLOCKS: [Block; 7] = [
     Block::new(64, 16, 8, 8, 18),
-    Block::new(64, 32, 8, 8, 9),
     Block::new(32, 16, 8, 4, 18),
     Block::new(32, 32, 8, 8, 18),
     Block::new(64, 16, 8, 4, 9),
     Block::new(32, 16, 4, 4, 36),
+    Block::new(64, 16, 8, 4, 36).with_memory(MORE_MEMORY),
+    Block::new(64, 32, 8, 8, 36).with_memory(MORE_MEMORY),
 ];
 
 impl Family for ImageAlgorithm {
@@ -178,7 +183,8 @@ impl Family for ImageAlgorithm {
             return ImageAlgorithm::Readable;
         }
         // Workgroup memory is what hardware adapters are made for; software has none.
-        match !capabilities.software && Block::DEFAULT.takes(problem.convolution.window) {
+        match Block::DEFAULT.suits(capabilities) && Block::DEFAULT.takes(problem.convolution.window)
+        {
             true => ImageAlgorithm::Block(Block::DEFAULT),
             false => ImageAlgorithm::Tiled(Tile::default_for(capabilities)),
         }
@@ -215,13 +221,13 @@ impl Family for ImageAlgorithm {
         let tiles = all(default, &TILES)
             .chain(all(default, small))
             .chain(all(other(subgroup, texture, !default.uniform), &TILES[..3]))
-            .chain(all(other(subgroup, !texture, false), &TILES[..3]))
+            .chain(all(other(subgroup, !texture, false), &TILES[..2]))
             .chain(all(other(None, texture, true), &TILES[..2]))
             .chain(all(other(None, texture, false), &TILES[..2]));
         let readable = (convolution.flops() <= SMALL).then_some(ImageAlgorithm::Readable);
         let window = convolution.window;
         let blocks = (BLOCKS.into_iter())
-            .filter(|block| !capabilities.software && block.takes(window))
+            .filter(|block| block.suits(capabilities) && block.takes(window))
             .map(ImageAlgorithm::Block);
         let winograd = [Outputs::Two, Outputs::Four]
             .map(|outputs| Winograd::new(outputs, capabilities))
@@ -276,11 +282,13 @@ const COLUMNS: [(u32, u32); 5] = [(8, 2), (4, 2), (8, 1), (4, 4), (4, 1)];
 /// Input channels and rows of the lane tiles that are tried.
 const LANES: [(u32, u32); 5] = [(16, 4), (8, 4), (16, 2), (8, 8), (4, 4)];
 /// Blocks that are tried on hardware.
-const WEIGHT_BLOCKS: [WeightBlock; 4] = [
+const WEIGHT_BLOCKS: [WeightBlock; 6] = [
     WeightBlock::new(64, 16, 16),
     WeightBlock::new(32, 16, 16),
     WeightBlock::new(64, 8, 16),
     WeightBlock::new(64, 16, 8),
+    WeightBlock::new(96, 16, 16).with_memory(MORE_MEMORY),
+    WeightBlock::new(64, 16, 32).with_memory(MORE_MEMORY),
 ];
 
 impl Family for WeightAlgorithm {
@@ -316,9 +324,8 @@ impl Family for WeightAlgorithm {
                 texture,
             }));
         }
-        if !capabilities.software {
-            tiles.extend(WEIGHT_BLOCKS.map(WeightTile::Block));
-        }
+        let blocks = (WEIGHT_BLOCKS.into_iter()).filter(|block| block.suits(capabilities));
+        tiles.extend(blocks.map(WeightTile::Block));
         let readable = (problem.flops() <= SMALL).then_some(WeightAlgorithm::Readable);
         let tiles = tiles.into_iter().map(WeightAlgorithm::Tiled);
         tiles.chain(readable).collect()

@@ -2,11 +2,11 @@
 //! generated here.
 
 use super::dense::{Dense, Kernel, Method};
-use super::patch::{MEMORY, Patch, Stage, guarded, items};
+use super::patch::{Patch, Stage, guarded, items, memory_name};
 use super::row::COMPONENTS;
 use super::{CLAMPED, ConvParams, window_variant, with_operands};
 use crate::kernels::chain::Chain;
-use crate::kernels::{Launch, Lowered, Slot};
+use crate::kernels::{Capabilities, Launch, Lowered, Slot, WEBGPU_MEMORY};
 use crate::shape::Window;
 use std::fmt::Write;
 
@@ -25,6 +25,8 @@ pub struct Block {
     /// Terms of each output that a stage adds, in whole input channels: at least one, and as many
     /// as two stages have room for.
     pub depth: u32,
+    /// Bytes of workgroup memory that two stages may take.
+    pub memory: u32,
 }
 
 /// Output channels of a thread.
@@ -33,7 +35,7 @@ const CHANNELS: u32 = 8;
 const THREADS: std::ops::RangeInclusive<u32> = 64..=256;
 
 impl Block {
-    /// A block of this shape.
+    /// A block of this shape in the memory that every adapter has.
     pub const fn new(channels: u32, columns: u32, rows: u32, pixels: u32, depth: u32) -> Self {
         Block {
             channels,
@@ -41,7 +43,18 @@ impl Block {
             rows,
             pixels,
             depth,
+            memory: WEBGPU_MEMORY,
         }
+    }
+
+    /// The same with so many bytes of workgroup memory.
+    pub const fn with_memory(self, memory: u32) -> Self {
+        Block { memory, ..self }
+    }
+
+    /// Whether it is worth trying on such an adapter.
+    pub(in crate::kernels) fn suits(self, capabilities: Capabilities) -> bool {
+        capabilities.has_memory(self.memory)
     }
 
     /// A sensible start for hardware adapters, which reaches 0.4 of the multiply-adds of an NVIDIA
@@ -70,7 +83,7 @@ impl Block {
     /// Input fields for which two stages have room.
     fn fields_fitting(self, window: Window, size: u32, share: u32) -> u32 {
         let patch = self.patch(window, 0, true);
-        MEMORY / (2 * 4 * (size * patch.bound() + share * self.channels / CHANNELS))
+        self.memory / (2 * 4 * (size * patch.bound() + share * self.channels / CHANNELS))
     }
 
     fn patch(self, window: Window, origin: i32, quads: bool) -> Patch {
@@ -302,11 +315,13 @@ impl std::fmt::Display for Block {
             rows,
             pixels,
             depth,
+            memory,
         } = self;
         write!(
             f,
             "block {channels}x{rows}x{columns} by {pixels} depth {depth}"
-        )
+        )?;
+        memory_name(*memory, f)
     }
 }
 

@@ -25,6 +25,7 @@ use super::{Launch, Lowered, Slot};
 use crate::gpu::{Texture, Trust};
 use crate::shader::{Variant, params};
 use crate::shape::{Padding, Shape, Window};
+pub(in crate::kernels) use algorithm::MORE_MEMORY;
 pub use algorithm::{Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
 pub use block::Block;
 pub(in crate::kernels) use block::BlockTurn;

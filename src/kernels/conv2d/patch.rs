@@ -2,11 +2,9 @@
 //! bring them there. Both kernels through workgroup memory share them.
 
 use super::row::COMPONENTS;
+use crate::kernels::WEBGPU_MEMORY;
 use crate::shape::{Padding, Window};
 use std::fmt::Write;
-
-/// Bytes of workgroup memory that WebGPU grants.
-pub(super) const MEMORY: u32 = 16 << 10;
 
 /// What a workgroup reads of one input channel, as it lies in workgroup memory.
 #[derive(Clone, Copy)]
@@ -72,6 +70,14 @@ impl Patch {
             ..self
         };
         widest.size()
+    }
+}
+
+/// What a block's name says of its `memory`, where it is not what every adapter has.
+pub(super) fn memory_name(memory: u32, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    match memory == WEBGPU_MEMORY {
+        true => Ok(()),
+        false => write!(f, " in {} KiB", memory >> 10),
     }
 }
 

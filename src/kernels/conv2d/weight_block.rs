@@ -2,10 +2,11 @@
 //! the gradients of one input field and the output fields of 8 (of 5x5 windows 4) channels, and a
 //! workgroup goes through segments of image rows. An ordinary convolution's fields are its channels.
 
-use super::patch::{MEMORY, Patch, Stage, guarded, items};
+use super::patch::{Patch, Stage, guarded, items, memory_name};
 use super::row::COMPONENTS;
 use super::weight_tile::{PARTS, Pass};
 use super::window_variant;
+use crate::kernels::{Capabilities, WEBGPU_MEMORY};
 use crate::shape::{Shape, Window};
 use std::fmt::Write;
 
@@ -34,16 +35,29 @@ pub struct WeightBlock {
     pub inputs: u32,
     /// Columns of a segment, a multiple of 4.
     pub columns: u32,
+    /// Bytes of workgroup memory that two stages may take.
+    pub memory: u32,
 }
 
 impl WeightBlock {
-    /// A block of this shape.
+    /// A block of this shape in the memory that every adapter has.
     pub const fn new(outputs: u32, inputs: u32, columns: u32) -> Self {
         WeightBlock {
             outputs,
             inputs,
             columns,
+            memory: WEBGPU_MEMORY,
         }
+    }
+
+    /// The same with so many bytes of workgroup memory.
+    pub const fn with_memory(self, memory: u32) -> Self {
+        WeightBlock { memory, ..self }
+    }
+
+    /// Whether it is worth trying on such an adapter.
+    pub(in crate::kernels) fn suits(self, capabilities: Capabilities) -> bool {
+        capabilities.has_memory(self.memory)
     }
 
     /// For hardware adapters: a workgroup of 128 threads with 72 accumulators each fits several times
@@ -64,7 +78,7 @@ impl WeightBlock {
             inputs: size * fields,
             ..self
         };
-        while blocks.words(window) * 8 > MEMORY {
+        while blocks.words(window) * 8 > self.memory || blocks.threads(own, size) > MOST {
             match (blocks.inputs > size, blocks.outputs > own) {
                 (true, _) => blocks.inputs = size * (blocks.inputs / size).div_ceil(2),
                 (_, true) => blocks.outputs = (blocks.outputs / 2).next_multiple_of(own),
@@ -86,7 +100,12 @@ impl WeightBlock {
         window.stride == 1
             && window.size <= 5
             && own.is_multiple_of(output)
-            && smallest.words(window) * 8 <= MEMORY
+            && smallest.words(window) * 8 <= self.memory
+    }
+
+    /// Threads with work, for fields of `size` input channels and `own` output channels of a thread.
+    fn threads(self, own: u32, size: u32) -> u32 {
+        self.outputs / own * (self.inputs / size)
     }
 
     fn patch(self, window: Window, quads: bool) -> Patch {
@@ -116,7 +135,7 @@ impl WeightBlock {
         // `splits`-th segment.
         let splits = segments.min(PARTS);
         let own = outputs_of(window);
-        let threads = (blocks.outputs / own * (blocks.inputs / input_size)).max(FEWEST);
+        let threads = blocks.threads(own, input_size).max(FEWEST);
         let unrolled = Unrolled {
             blocks,
             own,
@@ -166,13 +185,17 @@ impl std::fmt::Display for WeightBlock {
             outputs,
             inputs,
             columns,
+            memory,
         } = self;
-        write!(f, "block {outputs}x{inputs}x{columns}")
+        write!(f, "block {outputs}x{inputs}x{columns}")?;
+        memory_name(*memory, f)
     }
 }
 
 /// Threads of a workgroup at least, so that each has few loads, which are unrolled.
 const FEWEST: u32 = 64;
+/// Threads of a workgroup at most: WebGPU's limit.
+const MOST: u32 = 256;
 
 /// Output channels of a thread: with all taps of an ordinary kernel some 72 to 100 accumulators.
 fn outputs_of(window: Window) -> u32 {
@@ -356,21 +379,18 @@ mod tests {
             let window = Window::same(size, Padding::Zero);
             assert!(blocks.takes(window, [1, 1]));
             let fitted = blocks.fitted(x, dy, window, [1, 1]);
-            assert!(fitted.words(window) * 8 <= MEMORY);
+            assert!(fitted.words(window) * 8 <= blocks.memory);
             assert_eq!((fitted.outputs, fitted.inputs), expected, "{size}");
         }
     }
     #[test]
     fn blocks_hold_whole_fields_or_none() {
-        let blocks = WeightBlock {
-            outputs: 96,
-            inputs: 24,
-            columns: 8,
-        };
+        let blocks = WeightBlock::new(96, 24, 8);
         for (size, sizes, takes) in [
             (3, [4, 4], true),
             (3, [8, 8], true),
             (3, [8, 1], true),
+            (3, [1, 1], true),
             (5, [4, 4], true),
             // A thread of a 5x5 window has four output channels.
             (5, [8, 8], false),
@@ -381,7 +401,11 @@ mod tests {
             for fields in [1, 5, 24] {
                 let [outputs, inputs] = sizes.map(|s| Shape::new(1, fields * s as usize, 8, 8));
                 let fitted = blocks.fitted(inputs, outputs, window, sizes);
-                assert!(!takes || fitted.words(window) * 8 <= MEMORY, "{sizes:?}");
+                assert!(
+                    !takes || fitted.words(window) * 8 <= blocks.memory,
+                    "{sizes:?}"
+                );
+                assert!(fitted.threads(outputs_of(window), sizes[1]) <= MOST);
                 assert!(fitted.inputs.is_multiple_of(sizes[1]));
             }
         }

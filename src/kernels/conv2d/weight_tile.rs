@@ -49,7 +49,7 @@ impl WeightTile {
     /// A sensible start.
     pub fn default_for(capabilities: Capabilities) -> Self {
         let texture = capabilities.software;
-        if !capabilities.software {
+        if WeightBlock::DEFAULT.suits(capabilities) {
             return WeightTile::Block(WeightBlock::DEFAULT);
         }
         match capabilities

@@ -60,9 +60,9 @@ const HELD: usize = 32 << 20;
 impl Winograd {
     /// With the products that suit the adapter.
     pub fn new(outputs: Outputs, capabilities: Capabilities) -> Self {
-        let product = match capabilities.software {
-            true => Product::Tiled(Tile::default_for(capabilities)),
-            false => Product::Block(Block::DEFAULT),
+        let product = match Block::DEFAULT.suits(capabilities) {
+            true => Product::Block(Block::DEFAULT),
+            false => Product::Tiled(Tile::default_for(capabilities)),
         };
         Winograd { outputs, product }
     }

@@ -4,7 +4,7 @@ use super::butterfly::{Pair, Text, flops, transform};
 use super::factors::cheapest;
 use super::step::{Grid, Step};
 use crate::gpu::Trust;
-use crate::kernels::{Launch, Slot};
+use crate::kernels::{Launch, Slot, WEBGPU_MEMORY};
 use crate::reference::fourier::root;
 use crate::shader::{Variant, params};
 use std::fmt::Write;
@@ -37,8 +37,8 @@ pub(super) struct Block {
     lines: usize,
 }
 
-/// Complex values that WebGPU's 16 KiB of workgroup memory hold.
-const VALUES: usize = 2048;
+/// Complex values that the workgroup memory holds which WebGPU grants.
+const VALUES: usize = WEBGPU_MEMORY as usize / 8;
 /// Invocations of a workgroup that WebGPU grants.
 const THREADS: usize = 256;
 /// Neighbouring columns that make full use of a memory transaction.
@@ -47,6 +47,9 @@ const COLUMNS: usize = 16;
 const RADIX: usize = 16;
 
 impl Block {
+    /// Bytes of workgroup memory that a kernel takes at most.
+    pub const MEMORY: u32 = WEBGPU_MEMORY;
+
     /// `None` if the lines are too long, or have factors that are too large or too small.
     pub fn new(grid: Grid) -> Option<Self> {
         let length = grid.length;

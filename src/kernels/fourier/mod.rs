@@ -357,30 +357,31 @@ impl Family for FourierAlgorithm {
     /// On a processor a pass through memory costs less than one through workgroup memory, and
     /// registers are plenty.
     fn default_for(capabilities: Capabilities, _: &FourierProblem) -> Self {
-        match capabilities.software {
-            true => FourierAlgorithm::Passes {
+        match capabilities.has_memory(Block::MEMORY) {
+            true => FourierAlgorithm::Block,
+            false => FourierAlgorithm::Passes {
                 radix: 64,
                 quads: true,
                 texture: true,
             },
-            false => FourierAlgorithm::Block,
         }
     }
 
-    fn alternatives(_: Capabilities, _: &FourierProblem) -> Vec<Self> {
+    fn alternatives(capabilities: Capabilities, _: &FourierProblem) -> Vec<Self> {
         let passes = |radix, quads, texture| FourierAlgorithm::Passes {
             radix,
             quads,
             texture,
         };
-        vec![
-            FourierAlgorithm::Block,
+        let block = (Block::MEMORY <= capabilities.memory).then_some(FourierAlgorithm::Block);
+        let passes = [
             passes(64, true, true),
             passes(32, true, true),
             passes(16, true, true),
             passes(16, true, false),
             passes(16, false, false),
-        ]
+        ];
+        block.into_iter().chain(passes).collect()
     }
 
     fn forced(forced: &Forced) -> Option<Self> {

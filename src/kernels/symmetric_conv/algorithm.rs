@@ -6,7 +6,7 @@ use super::{
 use crate::group::{SymmetricConv, SymmetricTable};
 use crate::kernels::chain::Chain;
 use crate::kernels::conv2d::{
-    Block, Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm, WeightBlock,
+    Block, Convolution, ImageAlgorithm, ImageProblem, MORE_MEMORY, WeightAlgorithm, WeightBlock,
 };
 use crate::kernels::{Capabilities, Family, Forced, Lowered};
 use crate::shape::Shape;
@@ -164,12 +164,15 @@ impl SymmetricImageProblem {
 }
 
 /// Blocks that are tried on hardware, the first one in place of measurements.
-const BLOCKS: [Block; 5] = [
+const BLOCKS: [Block; 8] = [
     Block::new(64, 16, 8, 4, 36),
     Block::new(32, 16, 8, 4, 36),
     Block::new(64, 16, 4, 4, 36),
     Block::new(96, 16, 4, 4, 36),
     Block::new(32, 16, 8, 8, 36),
+    Block::new(64, 16, 8, 4, 72).with_memory(MORE_MEMORY),
+    Block::new(96, 16, 4, 4, 72).with_memory(MORE_MEMORY),
+    Block::new(64, 16, 8, 8, 72).with_memory(MORE_MEMORY),
 ];
 
 /// Channels and accumulators of the tiles that are tried.
@@ -181,7 +184,7 @@ impl Family for SymmetricAlgorithm {
     const NAME: &'static str = "symmetric conv";
 
     fn default_for(capabilities: Capabilities, problem: &SymmetricImageProblem) -> Self {
-        match !capabilities.software && problem.takes(BLOCKS[0]) {
+        match BLOCKS[0].suits(capabilities) && problem.takes(BLOCKS[0]) {
             true => SymmetricAlgorithm::Block(BLOCKS[0]),
             false => SymmetricAlgorithm::Fourier(SymmetricTile::default_for(capabilities)),
         }
@@ -208,7 +211,7 @@ impl Family for SymmetricAlgorithm {
         };
         let dense = ImageAlgorithm::default_for(capabilities, &dense);
         let blocks = (BLOCKS.into_iter())
-            .filter(|&block| !capabilities.software && problem.takes(block))
+            .filter(|&block| block.suits(capabilities) && problem.takes(block))
             .map(SymmetricAlgorithm::Block);
         (blocks.chain(tiles.map(SymmetricAlgorithm::Fourier)))
             .chain([SymmetricAlgorithm::Expanded(dense)])
@@ -251,12 +254,15 @@ impl Family for SymmetricAlgorithm {
 }
 
 /// Blocks that are tried on hardware, the first one in place of measurements.
-const WEIGHT_BLOCKS: [WeightBlock; 5] = [
+const WEIGHT_BLOCKS: [WeightBlock; 8] = [
     WeightBlock::new(96, 24, 8),
     WeightBlock::new(48, 32, 8),
     WeightBlock::new(96, 16, 8),
     WeightBlock::new(48, 16, 16),
     WeightBlock::new(32, 32, 8),
+    WeightBlock::new(96, 48, 8).with_memory(MORE_MEMORY),
+    WeightBlock::new(96, 24, 16).with_memory(MORE_MEMORY),
+    WeightBlock::new(96, 32, 8).with_memory(MORE_MEMORY),
 ];
 
 /// Accumulators and rows of the lanes that are tried.
@@ -270,7 +276,7 @@ impl Family for SymmetricWeightAlgorithm {
     fn default_for(capabilities: Capabilities, problem: &SymmetricProblem) -> Self {
         let block = SymmetricWeightAlgorithm::Block(WEIGHT_BLOCKS[0]);
         match SymmetricLanes::default_for(capabilities) {
-            _ if !capabilities.software && block.takes(&problem.conv) => block,
+            _ if WEIGHT_BLOCKS[0].suits(capabilities) && block.takes(&problem.conv) => block,
             Some(lanes) if capabilities.software && problem.x.w().is_multiple_of(4) => {
                 SymmetricWeightAlgorithm::Fourier(lanes)
             }
@@ -282,11 +288,10 @@ impl Family for SymmetricWeightAlgorithm {
     }
 
     fn alternatives(capabilities: Capabilities, problem: &SymmetricProblem) -> Vec<Self> {
-        let mut all: Vec<Self> = (WEIGHT_BLOCKS
-            .map(SymmetricWeightAlgorithm::Block)
-            .into_iter())
-        .filter(|block| !capabilities.software && block.takes(&problem.conv))
-        .collect();
+        let blocks = (WEIGHT_BLOCKS.into_iter()).filter(|block| block.suits(capabilities));
+        let mut all: Vec<Self> = (blocks.map(SymmetricWeightAlgorithm::Block))
+            .filter(|block| block.takes(&problem.conv))
+            .collect();
         // Lanes hold more than the registers of hardware adapters.
         let lanes = SymmetricLanes::default_for(capabilities);
         let lanes = lanes.filter(|_| capabilities.software && problem.x.w().is_multiple_of(4));
