@@ -2,6 +2,7 @@
 //! generated here.
 
 use super::dense::{Dense, Kernel, Method};
+use super::folding::{Folding, sum};
 use super::patch::{Patch, Stage, guarded, items, memory_name};
 use super::row::COMPONENTS;
 use super::{CLAMPED, ConvParams, window_variant, with_operands};
@@ -180,7 +181,7 @@ impl Block {
             .flag_if("KERNELS", dense.kernels)
             .snippet("declare", unrolled.declare())
             .snippet("fetch", unrolled.fetch())
-            .snippet("pixels", self.windows(dense.window, turn.size))
+            .snippet("pixels", self.windows(dense, turn.size))
             .snippet("accumulate", turn.accumulate)
             .snippet("store", unrolled.store())
             .snippet("collect", turn.collect + &self.collect());
@@ -208,9 +209,15 @@ impl Block {
 
     /// The windows of a thread's pixels in the patches of an input field, from its own `pixel` on:
     /// `tC_R_J_Q` is what tap (`R`, `J`) reads of channel `C` for pixels `4 Q` and on.
-    fn windows(self, window: Window, channels: u32) -> String {
-        let size = window.size as u32;
+    fn windows(self, dense: &Dense, channels: u32) -> String {
+        let size = dense.window.size as u32;
+        let folding =
+            (dense.folded).then(|| Folding::new(dense.window, dense.output, 1, self.pixels));
+        let keyword = if dense.folded { "var" } else { "let" };
         let mut text = String::new();
+        if let Some(folding) = folding {
+            text.push_str(&folding.declare("(top + row)", "(left + column)"));
+        }
         for c in 0..channels {
             for k in 0..size {
                 for j in 0..self.pixels + size - 1 {
@@ -223,13 +230,53 @@ impl Block {
                     for q in 0..self.quads() {
                         let columns = (0..4).map(|p| format!("x{c}_{k}_{}", 4 * q + p + j));
                         let columns: Vec<String> = columns.collect();
-                        let _ =
-                            writeln!(text, "let t{c}_{k}_{j}_{q} = vec4({});", columns.join(", "));
+                        let _ = writeln!(
+                            text,
+                            "{keyword} t{c}_{k}_{j}_{q} = vec4({});",
+                            columns.join(", ")
+                        );
                     }
                 }
             }
+            if let Some(folding) = folding {
+                self.fold(folding, size, c, &mut text);
+            }
         }
         text
+    }
+
+    /// Adds to the windows of channel `c` what folding adds at the border: in branches, which few
+    /// threads take.
+    fn fold(self, folding: Folding, size: u32, c: u32, text: &mut String) {
+        let taps = || (0..size).flat_map(|k| (0..size).map(move |j| (k, j)));
+        for end in ["at_left", "at_right"] {
+            let _ = writeln!(text, "if {end} {{");
+            for (k, j) in taps() {
+                for p in 0..self.pixels {
+                    if let Some((_, more)) = folding.columns(p, j).filter(|more| more.0 == end) {
+                        let more = sum(more, |j| format!("x{c}_{k}_{}", p + j));
+                        let (q, component) = (p / 4, COMPONENTS[(p % 4) as usize]);
+                        let _ = writeln!(text, "t{c}_{k}_{j}_{q}.{component} += {more};");
+                    }
+                }
+            }
+            text.push_str("}\n");
+        }
+        // The taps farthest out first: they read the others as they are.
+        let outermost_first: [Vec<u32>; 2] = [(0..size).rev().collect(), (0..size).collect()];
+        for (end, order) in ["at_top", "at_bottom"].into_iter().zip(outermost_first) {
+            let _ = writeln!(text, "if {end} {{");
+            for k in order {
+                let Some((_, more)) = folding.rows(0, k).filter(|more| more.0 == end) else {
+                    continue;
+                };
+                for (j, q) in (0..size).flat_map(|j| (0..self.quads()).map(move |q| (j, q))) {
+                    let more = sum(more.clone(), |k| format!("t{c}_{k}_{j}_{q}"));
+                    let _ = writeln!(text, "t{c}_{k}_{j}_{q} += {more};");
+                }
+            }
+            text.push_str("}\n");
+        }
     }
 
     /// The products of an ordinary kernel's taps for the first `outputs` channels of a thread.

@@ -26,12 +26,20 @@ pub(in crate::kernels) struct Dense<'a> {
     pub result: Slot,
     /// Each entry of the batch has its own kernel.
     pub kernels: bool,
+    /// The image is read as the transpose of replicate padding does (`folding`); the window's padding
+    /// is zeros.
+    pub folded: bool,
 }
 
 /// A way to compute it.
 pub(super) trait Method {
     /// Appends the dispatches.
     fn lower(&self, dense: &Dense, kernel: &Kernel, lowered: &mut Lowered);
+
+    /// Whether it reads images that are [`Dense::folded`].
+    fn folds(&self) -> bool {
+        true
+    }
 }
 
 impl Dense<'_> {

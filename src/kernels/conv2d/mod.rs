@@ -2,13 +2,14 @@
 //!
 //! The tiled variants pack the kernel once for each call so that the weights of a tile of output
 //! channels lie next to each other. The input gradient is the same tiled convolution with the
-//! kernel transposed and turned; for paddings that read the image more than once at its border it
-//! is computed on the padded domain and folded back.
+//! kernel transposed and turned; where the padding repeats the border, what it reads there is added up
+//! (`folding`), or, in Winograd's algorithm, it is computed on the padded domain and folded back.
 
 mod algorithm;
 mod block;
 mod dense;
 mod exchange;
+mod folding;
 mod patch;
 mod reader;
 mod row;
@@ -152,6 +153,7 @@ pub fn forward(
         source: Slot::Input(0),
         result: Slot::Output,
         kernels: false,
+        folded: false,
     };
     let mut lowered = Lowered::default();
     method.lower(&dense, &Kernel::new(w, false), &mut lowered);
@@ -189,24 +191,39 @@ pub fn input_gradient(
     };
     let kernel = Kernel::new(w, true);
     let mut lowered = Lowered::default();
-    transposed(dy, x, window, chain, &mut lowered, |dense, lowered| {
-        method.lower(dense, &kernel, lowered);
-    });
+    let folds = method.folds();
+    transposed(
+        dy,
+        x,
+        window,
+        chain,
+        folds,
+        &mut lowered,
+        |dense, lowered| {
+            method.lower(dense, &kernel, lowered);
+        },
+    );
     lowered
 }
 
-/// The input gradient as a convolution of `dy` with weights that are turned already: directly where
-/// the padding is zeros, else on the padded domain, which is then folded back. `lower` appends the
-/// convolution.
+/// The input gradient as a convolution of `dy` with weights that are turned already, which `lower`
+/// appends: directly where the padding is its own transpose, or `lower` `folds` what it reads; else on
+/// the padded domain, which is then folded back.
 pub(in crate::kernels) fn transposed(
     dy: Shape,
     x: Shape,
     window: Window,
     chain: &Chain,
+    folds: bool,
     lowered: &mut Lowered,
     lower: impl Fn(&Dense, &mut Lowered),
 ) {
     let r = window.radius() as i32;
+    let repeats = window.padding == Padding::Replicate && r > 0;
+    let padding = match window.padding {
+        Padding::Circular => Padding::Circular,
+        Padding::Zero | Padding::Replicate => Padding::Zero,
+    };
     let direct = Dense {
         x: dy,
         output: x,
@@ -214,13 +231,14 @@ pub(in crate::kernels) fn transposed(
             row: -r,
             column: -r,
         },
-        window: Window::same(window.size, Padding::Zero),
+        window: Window::same(window.size, padding),
         chain,
         source: Slot::Input(0),
         result: Slot::Output,
         kernels: false,
+        folded: repeats,
     };
-    if window.padding == Padding::Zero || r == 0 {
+    if !repeats || folds {
         lower(&direct, lowered);
         return;
     }
@@ -239,6 +257,7 @@ pub(in crate::kernels) fn transposed(
         },
         chain: &Chain::none(),
         result: unfolded.clone(),
+        folded: false,
         ..direct
     };
     lower(&padded, lowered);

@@ -1,10 +1,13 @@
 //! What a thread of a register tile reads: the window of its strip of pixels, and its weights.
 
+use super::dense::Dense;
 use super::exchange::Exchange;
+use super::folding::{Folding, sum};
 use super::row::{COMPONENTS, Row};
 use super::tile::{PIXELS, Tile};
-use crate::shape::{Shape, Window};
+use crate::shape::Window;
 use std::fmt::Write;
+use std::ops::Range;
 
 /// The pixels around a strip of `rows` rows of 4 pixels.
 pub(in crate::kernels) struct Reader {
@@ -13,14 +16,22 @@ pub(in crate::kernels) struct Reader {
     rows: u32,
     row: Row,
     exchange: Option<Exchange>,
+    folding: Option<Folding>,
 }
 
 impl Reader {
-    pub(super) fn new(tile: Tile, window: Window, origin: i32, x: Shape, output: Shape) -> Self {
+    pub(super) fn new(tile: Tile, dense: &Dense) -> Self {
+        let Dense {
+            x,
+            output,
+            window,
+            ref origin,
+            ..
+        } = *dense;
         let (size, stride) = (window.size as u32, window.stride as u32);
         let row = Row {
             columns: (PIXELS - 1) * stride + size,
-            origin,
+            origin: origin.column,
             quads: x.w().is_multiple_of(4),
             padding: window.padding,
         };
@@ -32,6 +43,7 @@ impl Reader {
             rows,
             row,
             exchange,
+            folding: (dense.folded).then(|| Folding::new(window, output, tile.rows, PIXELS)),
         }
     }
 
@@ -51,10 +63,13 @@ impl Reader {
                 }
             }
         }
+        if let Some(folding) = self.folding {
+            text.push_str(&folding.declare("strip.y", "column"));
+        }
     }
 
-    /// Sets `PREFIXtK_DX` to the four pixels at column `DX` of the taps in row `K` of the window,
-    /// for the channel that begins at element `plane` of an image.
+    /// Loads what [`Reader::pixels`] names, for the channel that begins at element `plane` of an
+    /// image: `PREFIXtK_DX` are the four pixels at column `DX` of the taps in row `K` of the window.
     pub(in crate::kernels) fn load(&self, plane: &str, prefix: &str, text: &mut String) {
         let (size, stride) = (self.window.size as u32, self.window.stride as u32);
         if let Some(exchange) = &self.exchange {
@@ -69,7 +84,17 @@ impl Reader {
                 }
             }
             for dx in 0..size {
-                let columns = (0..PIXELS).map(|p| format!("{prefix}x{k}_{}", p * stride + dx));
+                let number = |p: u32, dx: u32| format!("{prefix}x{k}_{}", p * stride + dx);
+                let columns = (0..PIXELS).map(|p| {
+                    let own = number(p, dx);
+                    match self.folding.and_then(|folding| folding.columns(p, dx)) {
+                        Some((end, taps)) => {
+                            let more = sum(taps, |dx| number(p, dx));
+                            format!("{own} + select(0.0, {more}, {end})")
+                        }
+                        None => own,
+                    }
+                });
                 let columns: Vec<String> = columns.collect();
                 let _ = writeln!(
                     text,
@@ -78,6 +103,41 @@ impl Reader {
                 );
             }
         }
+        for (r, k, (end, taps)) in self.folded_rows() {
+            for dx in 0..size {
+                let own = |k: u32| format!("{prefix}t{}_{dx}", r + k);
+                let (name, own, more) = (
+                    self.pixels(prefix, r, k, dx),
+                    own(k),
+                    sum(taps.clone(), own),
+                );
+                let _ = writeln!(
+                    text,
+                    "let {name} = {own} + select(vec4<f32>(), {more}, {end});"
+                );
+            }
+        }
+    }
+
+    /// The name of the four pixels that the tap in row `k` and column `dx` of the kernel reads for
+    /// row `r` of the strip.
+    pub(in crate::kernels) fn pixels(&self, prefix: &str, r: u32, k: u32, dx: u32) -> String {
+        match self.folding.and_then(|folding| folding.rows(r, k)) {
+            Some((end, _)) => format!("{prefix}{end}{k}_{dx}"),
+            None => format!("{prefix}t{}_{dx}", r * self.window.stride as u32 + k),
+        }
+    }
+
+    /// Rows of the strip and taps that read more than one row there.
+    fn folded_rows(&self) -> Vec<(u32, u32, (&'static str, Range<u32>))> {
+        let Some(folding) = self.folding else {
+            return Vec::new();
+        };
+        let size = self.window.size as u32;
+        let rows = self.rows + 1 - size;
+        let taps = (0..rows).flat_map(|r| (0..size).map(move |k| (r, k)));
+        taps.filter_map(|(r, k)| folding.rows(r, k).map(|more| (r, k, more)))
+            .collect()
     }
 }
 

@@ -120,7 +120,7 @@ impl Tile {
             false => slot,
         };
         let quads = Chain::quads(output);
-        let reader = Reader::new(self, window, dense.origin.column, x, output);
+        let reader = Reader::new(self, dense);
         let body = body(&reader);
         let variant = window_variant(window)
             .constant("CHANNELS", self.channels)
@@ -290,7 +290,7 @@ struct Turn {
 
 impl Turn {
     fn body(&self, reader: &Reader) -> Body {
-        let (size, stride) = (self.window.size as u32, self.window.stride as u32);
+        let size = self.window.size as u32;
         let count = size * size * self.tile.channels;
         let weights = Weights::new(count, self.tile.weight_lanes());
         let mut text = String::new();
@@ -303,8 +303,8 @@ impl Turn {
             }
             for r in 0..self.tile.rows {
                 for tap in 0..size * size {
-                    let (k, dx) = (r * stride + tap / size, tap % size);
-                    let _ = writeln!(text, "a{c}_{r} = fma(w{c}_{tap}, t{k}_{dx}, a{c}_{r});");
+                    let pixels = reader.pixels("", r, tap / size, tap % size);
+                    let _ = writeln!(text, "a{c}_{r} = fma(w{c}_{tap}, {pixels}, a{c}_{r});");
                 }
             }
         }
@@ -319,6 +319,7 @@ impl Turn {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dense::Origin;
     use super::*;
     use crate::shape::{Padding, Shape};
 
@@ -339,7 +340,21 @@ mod tests {
             };
             let shape = Shape::new(1, 1, 16, 16);
             let origin = -(window.radius() as i32);
-            let reader = Reader::new(tile, window, origin, shape, shape);
+            let dense = Dense {
+                x: shape,
+                output: shape,
+                origin: Origin {
+                    row: origin,
+                    column: origin,
+                },
+                window,
+                chain: &Chain::none(),
+                source: Slot::Input(0),
+                result: Slot::Output,
+                kernels: false,
+                folded: false,
+            };
+            let reader = Reader::new(tile, &dense);
             let turn = Turn {
                 tile,
                 channels: 4,

@@ -122,6 +122,11 @@ impl Product {
 }
 
 impl Method for Winograd {
+    /// Its tiles share what they read between pixels that would fold it differently.
+    fn folds(&self) -> bool {
+        false
+    }
+
     fn lower(&self, dense: &Dense, kernel: &Kernel, lowered: &mut Lowered) {
         let (x, output) = (dense.x, dense.output);
         let product = self.product.fitted(output.c());
@@ -174,6 +179,7 @@ impl Method for Winograd {
                 source: transformed.clone(),
                 result: products.clone(),
                 kernels: true,
+                folded: false,
             };
             let input = self.transform_input(dense, &params, transformed.clone(), texture);
             lowered.launches.push(input);
@@ -444,6 +450,7 @@ mod tests {
             source: Slot::Input(0),
             result: Slot::Output,
             kernels: false,
+            folded: false,
         };
         let kernel = Kernel::new(Shape::new(64, 96, 3, 3), false);
         for outputs in [Outputs::Two, Outputs::Four] {

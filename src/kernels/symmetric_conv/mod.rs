@@ -71,6 +71,7 @@ pub fn forward(
         source: Slot::Input(0),
         result: Slot::Output,
         kernels: false,
+        folded: false,
     };
     method.lower(
         &dense,
@@ -110,6 +111,7 @@ pub fn input_gradient(
         x,
         conv.window(),
         chain,
+        true,
         &mut lowered,
         |dense, lowered| method.lower(dense, &table, packed.clone(), flops, lowered),
     );

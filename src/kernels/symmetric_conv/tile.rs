@@ -113,7 +113,7 @@ pub(super) fn body(
         nodes(
             table,
             r,
-            |l| format!("f{}t{}_{}", l.channel, r as usize + l.row, l.column),
+            |l| reader.pixels(&format!("f{}", l.channel), r, l.row as u32, l.column as u32),
             &mut text,
         );
         for f in 0..fields {
