@@ -1,6 +1,6 @@
 //! A network compiled for reconstruction alone, in batches.
 
-use super::trainer::MEASUREMENTS;
+use super::step::MEASUREMENTS;
 use crate::error::{Error, Result};
 use crate::gpu::Pending;
 use crate::models::Network;

@@ -5,7 +5,8 @@
 //! | --- | --- |
 //! | [`config`] | a training config as TOML, every default and every check |
 //! | [`dataset`] | images with their measurements, and the order they are trained in |
-//! | [`trainer`] | one training step as a compiled plan |
+//! | `step` | recording a training step on a tape |
+//! | [`trainer`] | it as a compiled plan that is replayed |
 //! | `validation`, `draws` | scores on what is not trained on; a loss's random transforms |
 //! | [`checkpoint`] | the state of a training run on disk |
 //! | [`run_dir`] | the directory of a run: config, log, checkpoints |
@@ -29,6 +30,7 @@ pub mod prepare;
 pub mod reconstructor;
 pub mod run;
 pub mod run_dir;
+mod step;
 mod tensor_file;
 pub mod trainer;
 mod validation;
@@ -44,4 +46,5 @@ pub use prepare::prepare;
 pub use reconstructor::Reconstructor;
 pub use run::{Observer, Progress, RunOptions, Summary, run};
 pub use run_dir::{Record, RunDir, Setup, Which};
-pub use trainer::{Scores, Trainer, tapes};
+pub use step::tapes;
+pub use trainer::{Scores, Trainer};

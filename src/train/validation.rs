@@ -3,7 +3,8 @@
 use super::config::Recipe;
 use super::dataset::Dataset;
 use super::draws;
-use super::trainer::{DRAW, MEASUREMENTS, Scores};
+use super::step::{DRAW, MEASUREMENTS};
+use super::trainer::Scores;
 use crate::error::{Error, Result};
 use crate::losses::{self, MotionInput, Randomness, Scene};
 use crate::metrics;

@@ -146,11 +146,11 @@ pub(in crate::kernels) const MORE_MEMORY: u32 = 32 << 10;
 
 /// Channels and rows of the tiles that are tried; the first four promise most.
 const TILES: [(u32, u32); 8] = [
-    (16, 4),
+    (16, 2),
     (8, 4),
+    (16, 4),
     (8, 2),
     (4, 4),
-    (16, 2),
     (4, 8),
     (8, 8),
     (4, 2),

@@ -248,16 +248,16 @@ impl Block {
     /// Adds to the windows of channel `c` what folding adds at the border: in branches, which few
     /// threads take.
     fn fold(self, folding: Folding, size: u32, c: u32, text: &mut String) {
-        let taps = || (0..size).flat_map(|k| (0..size).map(move |j| (k, j)));
         for end in ["at_left", "at_right"] {
             let _ = writeln!(text, "if {end} {{");
-            for (k, j) in taps() {
-                for p in 0..self.pixels {
-                    if let Some((_, more)) = folding.columns(p, j).filter(|more| more.0 == end) {
-                        let more = sum(more, |j| format!("x{c}_{k}_{}", p + j));
-                        let (q, component) = (p / 4, COMPONENTS[(p % 4) as usize]);
-                        let _ = writeln!(text, "t{c}_{k}_{j}_{q}.{component} += {more};");
-                    }
+            for (j, p) in (0..size).flat_map(|j| (0..self.pixels).map(move |p| (j, p))) {
+                let Some(more) = folding.columns(p, j).filter(|more| more.end == end) else {
+                    continue;
+                };
+                let (q, component) = (p / 4, COMPONENTS[(p % 4) as usize]);
+                for k in 0..size {
+                    let more = sum(more.taps.clone(), |j| format!("x{c}_{k}_{}", p + j));
+                    let _ = writeln!(text, "t{c}_{k}_{j}_{q}.{component} += {more};");
                 }
             }
             text.push_str("}\n");
@@ -267,11 +267,11 @@ impl Block {
         for (end, order) in ["at_top", "at_bottom"].into_iter().zip(outermost_first) {
             let _ = writeln!(text, "if {end} {{");
             for k in order {
-                let Some((_, more)) = folding.rows(0, k).filter(|more| more.0 == end) else {
+                let Some(more) = folding.rows(0, k).filter(|more| more.end == end) else {
                     continue;
                 };
                 for (j, q) in (0..size).flat_map(|j| (0..self.quads()).map(move |q| (j, q))) {
-                    let more = sum(more.clone(), |k| format!("t{c}_{k}_{j}_{q}"));
+                    let more = sum(more.taps.clone(), |k| format!("t{c}_{k}_{j}_{q}"));
                     let _ = writeln!(text, "t{c}_{k}_{j}_{q} += {more};");
                 }
             }

@@ -7,6 +7,7 @@
 //! columns do so one after the other.
 
 use crate::shape::{Shape, Window};
+use std::ops::Range;
 
 /// Where pixels of a thread may be the first and last ones: structural, like the remainder of a row
 /// by four.
@@ -17,6 +18,15 @@ pub(super) struct Folding {
     last_row: u32,
     /// The same for its columns.
     last_column: u32,
+}
+
+/// What a tap reads besides its own place, at one end of the image.
+#[derive(Clone)]
+pub(super) struct More {
+    /// The condition under which it does.
+    pub end: &'static str,
+    /// The taps whose places it reads too.
+    pub taps: Range<u32>,
 }
 
 impl Folding {
@@ -39,14 +49,13 @@ impl Folding {
         )
     }
 
-    /// What tap `tap` of a thread's row `row` reads besides its own place: the condition, and the
-    /// taps whose places it reads too.
-    pub fn rows(self, row: u32, tap: u32) -> Option<(&'static str, std::ops::Range<u32>)> {
+    /// For tap `tap` of a thread's row `row`.
+    pub fn rows(self, row: u32, tap: u32) -> Option<More> {
         self.along(row, tap, self.last_row, ["at_top", "at_bottom"])
     }
 
     /// The same for columns.
-    pub fn columns(self, column: u32, tap: u32) -> Option<(&'static str, std::ops::Range<u32>)> {
+    pub fn columns(self, column: u32, tap: u32) -> Option<More> {
         self.along(column, tap, self.last_column, ["at_left", "at_right"])
     }
 
@@ -56,11 +65,17 @@ impl Folding {
         tap: u32,
         last: u32,
         [first_end, last_end]: [&'static str; 2],
-    ) -> Option<(&'static str, std::ops::Range<u32>)> {
+    ) -> Option<More> {
         if own == 0 && tap > self.radius {
-            Some((first_end, self.radius..tap))
+            Some(More {
+                end: first_end,
+                taps: self.radius..tap,
+            })
         } else if own == last && tap < self.radius {
-            Some((last_end, tap + 1..self.radius + 1))
+            Some(More {
+                end: last_end,
+                taps: tap + 1..self.radius + 1,
+            })
         } else {
             None
         }
@@ -68,7 +83,7 @@ impl Folding {
 }
 
 /// `name(tap)` of all `taps`, added.
-pub(super) fn sum(taps: std::ops::Range<u32>, name: impl Fn(u32) -> String) -> String {
+pub(super) fn sum(taps: Range<u32>, name: impl Fn(u32) -> String) -> String {
     let names: Vec<String> = taps.map(name).collect();
     names.join(" + ")
 }
@@ -107,8 +122,8 @@ mod tests {
                         _ => first + folding.last_row + 1 == extent as u32,
                     };
                     let mut taps = vec![tap];
-                    if let Some((condition, more)) = folding.rows(row, tap)
-                        && holds(condition)
+                    if let Some(More { end, taps: more }) = folding.rows(row, tap)
+                        && holds(end)
                     {
                         taps.extend(more);
                     }

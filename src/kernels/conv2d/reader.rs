@@ -2,12 +2,11 @@
 
 use super::dense::Dense;
 use super::exchange::Exchange;
-use super::folding::{Folding, sum};
+use super::folding::{Folding, More, sum};
 use super::row::{COMPONENTS, Row};
 use super::tile::{PIXELS, Tile};
 use crate::shape::Window;
 use std::fmt::Write;
-use std::ops::Range;
 
 /// The pixels around a strip of `rows` rows of 4 pixels.
 pub(in crate::kernels) struct Reader {
@@ -88,7 +87,7 @@ impl Reader {
                 let columns = (0..PIXELS).map(|p| {
                     let own = number(p, dx);
                     match self.folding.and_then(|folding| folding.columns(p, dx)) {
-                        Some((end, taps)) => {
+                        Some(More { end, taps }) => {
                             let more = sum(taps, |dx| number(p, dx));
                             format!("{own} + select(0.0, {more}, {end})")
                         }
@@ -103,7 +102,7 @@ impl Reader {
                 );
             }
         }
-        for (r, k, (end, taps)) in self.folded_rows() {
+        for (r, k, More { end, taps }) in self.folded_rows() {
             for dx in 0..size {
                 let own = |k: u32| format!("{prefix}t{}_{dx}", r + k);
                 let (name, own, more) = (
@@ -123,13 +122,13 @@ impl Reader {
     /// row `r` of the strip.
     pub(in crate::kernels) fn pixels(&self, prefix: &str, r: u32, k: u32, dx: u32) -> String {
         match self.folding.and_then(|folding| folding.rows(r, k)) {
-            Some((end, _)) => format!("{prefix}{end}{k}_{dx}"),
+            Some(More { end, .. }) => format!("{prefix}{end}{k}_{dx}"),
             None => format!("{prefix}t{}_{dx}", r * self.window.stride as u32 + k),
         }
     }
 
     /// Rows of the strip and taps that read more than one row there.
-    fn folded_rows(&self) -> Vec<(u32, u32, (&'static str, Range<u32>))> {
+    fn folded_rows(&self) -> Vec<(u32, u32, More)> {
         let Some(folding) = self.folding else {
             return Vec::new();
         };

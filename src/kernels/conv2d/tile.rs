@@ -40,12 +40,13 @@ pub(super) const PIXELS: u32 = 4;
 const LANES: u32 = 64;
 
 impl Tile {
-    /// A sensible start: on the processor as many accumulators as compile in a second, because
-    /// loads are dear and spilled registers cheap; on hardware as many as fit into registers.
+    /// A sensible start: on the processor more accumulators than it has registers, because loads are
+    /// dear and spilled registers cheap as long as they stay in its first cache; on hardware as many
+    /// as fit into registers.
     pub fn default_for(capabilities: Capabilities) -> Self {
         let subgroup = capabilities.subgroup.filter(|s| (4..=LANES).contains(s));
         let (channels, rows) = match (capabilities.software, subgroup) {
-            (true, Some(_)) => (16, 4),
+            (true, Some(_)) => (16, 2),
             (true, None) => (8, 4),
             (false, _) => (8, 2),
         };

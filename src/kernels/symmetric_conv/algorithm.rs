@@ -177,14 +177,15 @@ const BLOCKS: [Block; 8] = [
 
 /// Channels and accumulators of the tiles that are tried: the last takes seconds to compile and is worth
 /// it to who trains for long.
-const TILES: [(u32, u32); 7] = [
+const TILES: [(u32, u32); 8] = [
+    (48, 48),
     (24, 48),
     (32, 64),
     (16, 32),
     (16, 64),
     (8, 32),
     (8, 16),
-    (48, 96),
+    (96, 96),
 ];
 
 impl Family for SymmetricAlgorithm {
@@ -274,8 +275,8 @@ const WEIGHT_BLOCKS: [WeightBlock; 8] = [
     WeightBlock::new(96, 32, 8).with_memory(MORE_MEMORY),
 ];
 
-/// Accumulators and rows of the lanes that are tried: the last one as the last tile.
-const LANES: [(u32, u32); 5] = [(144, 4), (144, 2), (216, 4), (72, 4), (288, 4)];
+/// Accumulators and rows of the lanes that are tried: the last two as the last tile.
+const LANES: [(u32, u32); 6] = [(144, 4), (144, 2), (216, 4), (72, 4), (288, 4), (432, 2)];
 
 impl Family for SymmetricWeightAlgorithm {
     type Problem = SymmetricProblem;
