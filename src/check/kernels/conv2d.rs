@@ -102,7 +102,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
             weights: small(None, false).1,
             windows: &[(5, 1), (7, 1), (5, 2)],
             shapes: SHAPES.split_at(4).0.split_at(3).1,
-            paddings: &[Padding::Circular],
+            paddings: &[Padding::Replicate, Padding::Circular],
         },
         Trial {
             name: "default",
@@ -324,7 +324,7 @@ fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
             ImageAlgorithm::Block(wide),
             &[(1, 1), (5, 1)],
             SHAPES.split_at(5).0.split_at(2).1,
-            &[Padding::Circular],
+            &[Padding::Replicate, Padding::Circular],
         ),
         trial(
             "block-default",
