@@ -178,11 +178,11 @@ const BLOCKS: [Block; 8] = [
 /// Channels and accumulators of the tiles that are tried: the last takes seconds to compile and is worth
 /// it to who trains for long.
 const TILES: [(u32, u32); 8] = [
-    (48, 48),
+    (24, 24),
     (24, 48),
+    (48, 48),
     (32, 64),
     (16, 32),
-    (16, 64),
     (8, 32),
     (8, 16),
     (96, 96),
