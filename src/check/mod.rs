@@ -248,24 +248,15 @@ fn registry(capabilities: Capabilities) -> Vec<Check> {
     checks
 }
 
-/// Says which rows `variant/...` this device has no room for.
-fn name_left_out(capabilities: Capabilities) {
+/// The rows `variant/...` that a device with these capabilities has no room for.
+fn left_out(capabilities: Capabilities) -> Vec<String> {
     let run = names(capabilities);
     let most = Capabilities {
         memory: u32::MAX,
         ..capabilities
     };
-    let left_out: Vec<String> = (names(most).into_iter())
-        .filter(|name| !run.contains(name))
-        .collect();
-    if !left_out.is_empty() {
-        log::warn!(
-            "check: {} variants need more workgroup memory than the {} KiB of this device and are not run: {}",
-            left_out.len(),
-            capabilities.memory >> 10,
-            left_out.join(", ")
-        );
-    }
+    let all = names(most).into_iter();
+    all.filter(|name| !run.contains(name)).collect()
 }
 
 /// Rows that compile every variant of every kernel, which takes minutes on a processor: they run if
@@ -320,7 +311,17 @@ pub fn run_seeded(
     let capabilities = Capabilities::of(gpu);
     let mut checks = registry(capabilities);
     match filter.is_some_and(|filter| filter.starts_with(ON_REQUEST)) {
-        true => name_left_out(capabilities),
+        true => {
+            let left_out = left_out(capabilities);
+            if !left_out.is_empty() {
+                log::warn!(
+                    "check: {} variants need more workgroup memory than the {} KiB of this device and are not run: {}",
+                    left_out.len(),
+                    capabilities.memory >> 10,
+                    left_out.join(", ")
+                );
+            }
+        }
         false => checks.retain(|check| !check.name.starts_with(ON_REQUEST)),
     }
     if let Some(filter) = filter {
@@ -403,6 +404,7 @@ fn families(checks: &[Check]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::WEBGPU_MEMORY;
 
     #[test]
     fn nan_fails_and_is_the_worst() {
@@ -426,6 +428,23 @@ mod tests {
         // An exact check that fails is worse than one that just keeps its bound.
         let broken = Measure::new(1e-9, 0.0);
         assert_eq!(a.worse(broken.clone()), broken);
+    }
+
+    #[test]
+    fn variants_that_need_more_memory_are_left_out_by_name() {
+        for (memory, expected) in [(32 << 10, false), (WEBGPU_MEMORY, true), (4 << 10, true)] {
+            let capabilities = Capabilities {
+                memory,
+                ..Capabilities::default()
+            };
+            let left_out = left_out(capabilities);
+            assert_eq!(!left_out.is_empty(), expected, "{memory}: {left_out:?}");
+            assert!(left_out.iter().all(|name| name.starts_with(ON_REQUEST)));
+            let larger = |name: &String| name.contains("-in-32-KiB");
+            assert_eq!(names(capabilities).iter().any(larger), !expected);
+            // With WebGPU's memory only what asks for more is missing.
+            assert!(memory != WEBGPU_MEMORY || left_out.iter().all(larger));
+        }
     }
 
     #[test]
