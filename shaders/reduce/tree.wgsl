@@ -1,6 +1,6 @@
 // Reduction over many terms: one workgroup for each output and chunk of terms. Each thread combines
 // at most 32 terms in a row, one or four (QUADS) at a time, then joins these rows, at most 8; then
-// the 64 threads combine as a tree.
+// the THREADS threads combine as a tree. Of a row, AHEAD terms are on their way at once.
 //
 // params: kept and reduced extents, strides of the input, how many chunks of which length.
 // source: the input.
@@ -12,13 +12,13 @@
 
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
-var<workgroup> partial: array<f32, 64>;
+var<workgroup> partial: array<f32, THREADS>;
 
 // Elements in the rows of all threads.
 #ifdef QUADS
-const ROWS: u32 = 64u * 8u;
+const ROWS: u32 = THREADS * 8u;
 #else
-const ROWS: u32 = 64u * 32u;
+const ROWS: u32 = THREADS * 32u;
 #endif
 
 fn joined(x: Element) -> f32 {
@@ -29,7 +29,7 @@ fn joined(x: Element) -> f32 {
 #endif
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -43,15 +43,16 @@ fn main(
     let end = min((chunk + 1u) * params.chunk, params.terms);
     var total = Element(NEUTRAL);
     for (var start = chunk * params.chunk; start < end; start += ROWS) {
+        let stop = min(start + ROWS, end);
         var row = Element(NEUTRAL);
-        for (var t = start + lane; t < min(start + ROWS, end); t += 64u) {
-            row = combine(row, term(first, t));
+        for (var t = start + lane; t < stop; t += AHEAD * THREADS) {
+#import generated/terms
         }
         total = combine(total, row);
     }
     partial[lane] = joined(total);
     workgroupBarrier();
-    for (var width = 32u; width > 0u; width /= 2u) {
+    for (var width = THREADS / 2u; width > 0u; width /= 2u) {
         if lane < width {
             partial[lane] = combine_two(partial[lane], partial[lane + width]);
         }

@@ -177,7 +177,7 @@ impl Copy {
                     encoder.copy_buffer_to_buffer(from, 0, to, 0, self.from.bytes());
                 }
             }
-            _ => encode(std::iter::repeat_n(&self.kernel, count), encoder),
+            _ => encode(std::iter::repeat_n((&self.kernel, false), count), encoder),
         })
     }
 

@@ -341,6 +341,6 @@ fn dispatch<'a>(
             _ => buffer.whole(),
         })
     })?;
-    encode([&dispatch], encoder);
+    encode([(&dispatch, false)], encoder);
     Ok(dispatch.writable(launch))
 }

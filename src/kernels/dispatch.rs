@@ -178,15 +178,15 @@ impl Dispatch {
     }
 }
 
-/// Encodes dispatches, one after another.
+/// Encodes dispatches in order; those that come with `true` begin a new pass.
 pub fn encode<'a>(
-    dispatches: impl IntoIterator<Item = &'a Dispatch>,
+    dispatches: impl IntoIterator<Item = (&'a Dispatch, bool)>,
     encoder: &mut wgpu::CommandEncoder,
 ) {
     let mut pass = None;
-    for dispatch in dispatches {
-        if !dispatch.copies.is_empty() {
-            // Copies stand between passes.
+    for (dispatch, fresh) in dispatches {
+        // Copies stand between passes.
+        if fresh || !dispatch.copies.is_empty() {
             pass = None;
             dispatch.copy(encoder);
         }

@@ -4,6 +4,7 @@ use super::{Launch, Lowered, Slot};
 use crate::gpu::Texture;
 use crate::shader::{Variant, params};
 use crate::shape::Shape;
+use std::fmt::Write;
 
 params! {
     /// Uniform of `reduce/tree.wgsl` and `reduce/few.wgsl`.
@@ -30,32 +31,85 @@ pub enum Reduction {
     Max,
 }
 
+/// How a reduction reads its input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loads {
+    /// One term after another, from a storage buffer.
+    Serial,
+    /// The same through a texture, if the input fits into one.
+    Texture,
+    /// From a storage buffer, by more threads and with several terms on their way at once: for
+    /// hardware adapters, where a load takes long and others can pass the time.
+    Ahead,
+}
+
+impl Loads {
+    /// Threads of a workgroup.
+    fn threads(self) -> usize {
+        if self == Loads::Ahead { 256 } else { 64 }
+    }
+
+    /// Threads that share an output of few terms.
+    fn shares(self) -> usize {
+        if self == Loads::Ahead { 4 } else { 1 }
+    }
+
+    /// Terms on their way at once: of the up to 8 or 32 that a thread adds in a row.
+    fn ahead(self) -> u32 {
+        if self == Loads::Ahead { 8 } else { 1 }
+    }
+}
+
 /// Terms that one thread adds one after another.
 const SERIAL: usize = 32;
-/// Terms that the 64 threads of a workgroup add so.
-const CHUNK: usize = 64 * SERIAL;
-/// Chunks that one workgroup reduces if it can then finish alone: a second dispatch to join a few
-/// chunks costs more than they do.
-const ALONE: usize = 8;
+/// Terms that each thread of a workgroup adds, in rows of [`SERIAL`], if the workgroup can then
+/// finish alone: a second dispatch to join a few chunks costs more than they do.
+const ALONE: usize = 8 * SERIAL;
 
-/// Reduces every axis in which `output` has extent 1. The input is read through a texture if
-/// `texture` and it fits into one.
-pub fn reduce(kind: Reduction, input: Shape, output: Shape, texture: bool) -> Lowered {
-    let source = match texture && Texture::holds(input.bytes()) {
+/// Reduces every axis in which `output` has extent 1.
+pub fn reduce(kind: Reduction, input: Shape, output: Shape, loads: Loads) -> Lowered {
+    let source = match loads == Loads::Texture && Texture::holds(input.bytes()) {
         true => Slot::Input(0).through_texture(),
         false => Slot::Input(0),
     };
-    reduce_from(kind, input, output, source)
+    reduce_from(kind, input, output, source, loads)
 }
 
 /// [`reduce`] of what stands in `source`.
-pub(super) fn reduce_from(kind: Reduction, input: Shape, output: Shape, source: Slot) -> Lowered {
+pub(super) fn reduce_from(
+    kind: Reduction,
+    input: Shape,
+    output: Shape,
+    source: Slot,
+    loads: Loads,
+) -> Lowered {
     let reduced = Shape(std::array::from_fn(|a| {
         if output.0[a] == 1 { input.0[a] } else { 1 }
     }));
     let mut lowered = Lowered::default();
-    stage(kind, input, output, reduced, source, &mut lowered);
+    stage((kind, loads), input, output, reduced, source, &mut lowered);
     lowered
+}
+
+/// The unrolled lines that combine terms `t`, `t + apart` and so on below `stop`.
+fn row_lines(loads: Loads, apart: usize) -> String {
+    let ahead = loads.ahead();
+    if ahead == 1 {
+        return "row = combine(row, term(first, t));\n".into();
+    }
+    let mut text = String::new();
+    for k in 0..ahead {
+        let place = format!("t + {}u", k as usize * apart);
+        let _ = writeln!(text, "let v{k} = term(first, min({place}, stop - 1u));");
+    }
+    for k in 0..ahead {
+        let place = format!("t + {}u", k as usize * apart);
+        let _ = writeln!(
+            text,
+            "row = combine(row, select(Element(NEUTRAL), v{k}, {place} < stop));"
+        );
+    }
+    text
 }
 
 /// Neighbouring axes of the input that are all reduced or all kept, as one.
@@ -95,7 +149,7 @@ fn axes(input: Shape, reduced: Shape) -> Vec<Axis> {
 }
 
 fn stage(
-    kind: Reduction,
+    (kind, loads): (Reduction, Loads),
     input: Shape,
     kept: Shape,
     reduced: Shape,
@@ -103,10 +157,15 @@ fn stage(
     lowered: &mut Lowered,
 ) {
     let (outputs, terms) = (kept.elements(), reduced.elements());
-    let few = terms <= 2 * SERIAL;
-    let alone = few || terms <= ALONE * CHUNK;
-    let chunks = if alone { 1 } else { terms.div_ceil(CHUNK) };
     let axes = axes(input, reduced);
+    let outputs_last = axes.last().is_none_or(|last| !last.reduced);
+    // Where neighbouring threads read neighbouring outputs' terms, more of them may share these.
+    let shares = if outputs_last { loads.shares() } else { 1 };
+    let few = terms <= 2 * SERIAL * shares;
+    let threads = loads.threads();
+    let longest = threads * SERIAL;
+    let alone = few || terms <= threads * ALONE;
+    let chunks = if alone { 1 } else { terms.div_ceil(longest) };
     // A thread takes four outputs or four terms at a time, where they are neighbours.
     let quads =
         (axes.last()).is_some_and(|last| last.reduced != few && last.extent.is_multiple_of(4));
@@ -120,7 +179,7 @@ fn stage(
         outputs: (outputs / per_output) as u32,
         terms: (terms / per_term) as u32,
         chunks: chunks as u32,
-        chunk: (if alone { terms } else { CHUNK } / per_term) as u32,
+        chunk: (if alone { terms } else { longest } / per_term) as u32,
     };
     // One reduced axis stands last, where the kernel looks for it.
     let (mut order, last): (Vec<&Axis>, Vec<&Axis>) =
@@ -141,7 +200,10 @@ fn stage(
         extents[i] = extent as u32;
         params.strides[i] = stride as u32;
     }
-    let variant = Variant::new()
+    let apart = if few { 1 } else { threads };
+    let mut variant = Variant::new()
+        .constant("AHEAD", loads.ahead())
+        .snippet("terms", row_lines(loads, apart))
         .flag_if("MAXIMUM", kind == Reduction::Max)
         .flag_if("QUADS", quads)
         .flag_if("TEXTURE", matches!(source, Slot::Texture(_)))
@@ -154,8 +216,12 @@ fn stage(
     };
     let bindings = vec![("source", source), ("result", result.clone())];
     let (path, groups) = if few {
+        variant = variant
+            .constant("SHARES", shares as u32)
+            .flag_if("SHARED", shares > 1);
         ("reduce/few.wgsl", (outputs / per_output).div_ceil(64))
     } else {
+        variant = variant.constant("THREADS", threads as u32);
         ("reduce/tree.wgsl", outputs * chunks)
     };
     let launch = Launch::new(path, &params, bindings, groups as u64)
@@ -166,6 +232,6 @@ fn stage(
         // The partial results stand as `outputs chunks`.
         let partial = Shape::new(1, 1, outputs, chunks);
         let kept = Shape::new(1, 1, outputs, 1);
-        stage(kind, partial, kept, Shape::vector(chunks), result, lowered);
+        stage((kind, loads), partial, kept, Shape::vector(chunks), result, lowered);
     }
 }

@@ -308,7 +308,7 @@ impl Entrant {
     fn submit(&self, gpu: &Gpu) {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let all = (0..self.repetitions).flat_map(|_| &self.dispatches);
-        encode(all, &mut encoder);
+        encode(all.map(|dispatch| (dispatch, false)), &mut encoder);
         gpu.queue().submit([encoder.finish()]);
     }
 

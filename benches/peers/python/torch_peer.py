@@ -78,7 +78,8 @@ def step(group, width, side):
         zero = len(shape) == 1 or "intermediate" in name
         values = torch.zeros(shape) if zero else torch.randn(shape) / math.sqrt(shape[1] * shape[2])
         parameters.append(values.requires_grad_(True))
-    optimiser = torch.optim.Adam(parameters, lr=1e-4)
+    # Capturable: a CUDA graph can hold the step (torch_cuda.py); on the CPU it would be refused.
+    optimiser = torch.optim.Adam(parameters, lr=1e-4, capturable=parameters[0].is_cuda)
 
     def work():
         optimiser.zero_grad()

@@ -6,12 +6,19 @@ use super::patch::{Patch, Stage, guarded, items, memory_name};
 use super::row::COMPONENTS;
 use super::weight_tile::{PARTS, Pass};
 use super::window_variant;
+use crate::kernels::reduce::Loads;
 use crate::kernels::{Capabilities, WEBGPU_MEMORY};
 use crate::shape::{Shape, Window};
 use std::fmt::Write;
 
 /// Columns that are unrolled together.
 const PIXELS: u32 = 4;
+
+/// Workgroups that are wanted: a large adapter has over a hundred multiprocessors, and each needs
+/// several of these small workgroups to pass the time of its loads.
+const WORKGROUPS: usize = 1024;
+/// Partial sums where there are few tiles.
+const MOST_PARTS: usize = 4 * PARTS;
 
 /// What the gradient of a pair of fields is made of.
 pub(in crate::kernels) struct Pair<'a> {
@@ -131,9 +138,9 @@ impl WeightBlock {
         let tiles =
             dy.c().div_ceil(blocks.outputs as usize) * x.c().div_ceil(blocks.inputs as usize);
         let segments = dy.n() * dy.h() * dy.w().div_ceil(blocks.columns as usize);
-        // Workgroups that share a tile: as many as the second pass may add. Each takes every
-        // `splits`-th segment.
-        let splits = segments.min(PARTS);
+        // Workgroups that share a tile: as many as fill a large adapter several times, but not
+        // more than the second pass may add. Each takes every `splits`-th segment.
+        let splits = segments.min((WORKGROUPS / tiles).clamp(PARTS, MOST_PARTS));
         let own = outputs_of(window);
         let threads = blocks.threads(own, input_size).max(FEWEST);
         let unrolled = Unrolled {
@@ -175,6 +182,7 @@ impl WeightBlock {
             groups: tiles * splits,
             parts: splits,
             texture: false,
+            sum: Loads::Ahead,
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::row::{COMPONENTS, Row};
 use super::weight_tile::{PARTS, Pass, THREADS};
 use super::window_variant;
+use crate::kernels::reduce::Loads;
 use crate::shape::{Shape, Window};
 use std::fmt::Write;
 
@@ -50,6 +51,7 @@ impl Columns {
             groups: tiles * splits,
             parts: splits * THREADS,
             texture: self.texture,
+            sum: Loads::Serial,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::row::COMPONENTS;
 use super::walk::Walk;
 use super::weight_tile::{PARTS, Pass, THREADS};
 use super::window_variant;
+use crate::kernels::reduce::Loads;
 use crate::shape::{Shape, Window};
 use std::fmt::Write;
 
@@ -55,6 +56,7 @@ impl Lanes {
             groups: (tiles * splits).div_ceil(THREADS / lanes),
             parts: splits,
             texture: self.texture,
+            sum: Loads::Serial,
         }
     }
 }

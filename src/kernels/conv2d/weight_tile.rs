@@ -6,7 +6,7 @@ use super::weight_columns::Columns;
 use super::weight_lanes::Lanes;
 use super::{CLAMPED, ConvParams};
 use crate::gpu::Texture;
-use crate::kernels::reduce::{self, Reduction};
+use crate::kernels::reduce::{self, Loads, Reduction};
 use crate::kernels::{Capabilities, Launch, Lowered, Slot};
 use crate::shader::Variant;
 use crate::shape::{Shape, Window};
@@ -147,6 +147,8 @@ pub(in crate::kernels) struct Pass {
     pub parts: usize,
     /// Image and gradient are read through textures.
     pub texture: bool,
+    /// How the second pass reads the partial sums.
+    pub sum: Loads,
 }
 
 impl Pass {
@@ -171,7 +173,8 @@ impl Pass {
             .work(flops, bytes);
         first.trust = CLAMPED;
         let parts = Shape::new(1, 1, self.parts, count);
-        let sum = reduce::reduce_from(Reduction::Sum, parts, Shape::vector(count), partial);
+        let sum = Shape::vector(count);
+        let sum = reduce::reduce_from(Reduction::Sum, parts, sum, partial, self.sum);
         let mut launches = vec![first];
         launches.extend(sum.launches);
         Lowered {

@@ -2,6 +2,7 @@
 //! field and a few output fields.
 
 use super::tile::nodes;
+use crate::kernels::reduce::Loads;
 use crate::group::SymmetricTable;
 use crate::kernels::Capabilities;
 use crate::kernels::conv2d::{PARTS, Pass, THREADS, Walk, window_variant};
@@ -98,6 +99,7 @@ impl SymmetricLanes {
             groups: (tiles * splits).div_ceil(THREADS / self.lanes as usize),
             parts: splits,
             texture: self.texture,
+            sum: Loads::Serial,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From a draft to a plan: allocates, compiles and binds.
 
 use super::draft::Draft;
+use super::schedule::{self, Held};
 use super::{Memory, Place, Plan, Step, Store};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Texture};
@@ -77,12 +78,10 @@ impl Builder {
         let buffer = match self.leaves.get(&owner) {
             Some(buffer) => buffer.clone(),
             None => {
-                let task = self.draft.task_of.get(&owner);
-                let need = task.and_then(|&t| self.draft.output_need[t]);
-                let need = need.ok_or_else(|| {
+                let buffer = self.draft.buffer(Held::Node(owner)).ok_or_else(|| {
                     Error::shape("plan", format!("node {owner} is computed by no task"))
                 })?;
-                self.pool[self.draft.assignment.of[need]].clone()
+                self.pool[buffer].clone()
             }
         };
         Ok(Place {
@@ -102,13 +101,10 @@ impl Builder {
         // All parameters in one uniform buffer.
         let stride = 256usize.max(self.gpu.limits().min_uniform_buffer_offset_alignment as usize);
         let mut uniforms = Vec::new();
-        let launches: Vec<([usize; 2], Launch)> = (self.draft.lowered.iter().enumerate())
-            .flat_map(|(t, lowered)| {
-                let launches = lowered.launches.iter().enumerate();
-                launches.map(move |(l, launch)| ([t, l], launch.clone()))
-            })
+        let launches: Vec<(schedule::Place, bool, Launch)> = (self.draft.schedule.launches())
+            .map(|([t, l], fresh)| ([t, l], fresh, self.draft.lowered[t].launches[l].clone()))
             .collect();
-        for (_, launch) in &launches {
+        for (_, _, launch) in &launches {
             uniforms.extend_from_slice(&launch.params);
             uniforms.resize(uniforms.len().next_multiple_of(stride), 0);
         }
@@ -121,8 +117,11 @@ impl Builder {
         self.gpu.queue().write_buffer(&uniform, 0, &uniforms);
         let mut steps = Vec::with_capacity(launches.len());
         let mut offset = 0;
-        for (at, launch) in &launches {
-            steps.push(self.step(*at, launch, &uniform, offset)?);
+        for (at, fresh, launch) in &launches {
+            steps.push(Step {
+                fresh: *fresh,
+                ..self.step(*at, launch, &uniform, offset)?
+            });
             offset += launch.params.len().next_multiple_of(stride) as u64;
         }
         let outputs = (self.draft.outputs.iter())
@@ -142,7 +141,7 @@ impl Builder {
 
     fn step(
         &mut self,
-        [task, number]: [usize; 2],
+        [task, number]: schedule::Place,
         launch: &Launch,
         uniform: &wgpu::Buffer,
         offset: u64,
@@ -177,6 +176,7 @@ impl Builder {
             operation: node.op.name(),
             shape: node.shape,
             dispatch,
+            fresh: false,
             flops: launch.flops,
             bytes: launch.bytes,
         })
@@ -196,8 +196,9 @@ impl Builder {
             }
             Slot::Output => self.place(self.draft.tasks[task].output)?,
             Slot::Scratch(k) => {
-                let need = self.draft.scratch_needs[task][*k];
-                let buffer = &self.pool[self.draft.assignment.of[need]];
+                let buffer = (self.draft.buffer(Held::Scratch(task, *k)))
+                    .expect("what a launch binds has a buffer");
+                let buffer = &self.pool[buffer];
                 return Ok(Range {
                     buffer: buffer.raw().clone(),
                     offset: 0,

@@ -22,6 +22,7 @@ pub(super) struct Choices {
     forced: Forced,
     tuner: Option<Tuner>,
     may_measure: bool,
+    overlap: Option<bool>,
     chosen: Vec<Chosen>,
     /// Also collects what there is to choose from.
     collection: Option<Collection>,
@@ -47,9 +48,16 @@ impl Choices {
             forced: options.forced,
             tuner: options.tuned.then(|| Tuner::of(gpu)).transpose()?,
             may_measure,
+            overlap: options.overlap,
             chosen: Vec::new(),
             collection: None,
         })
+    }
+
+    /// Whether launches overlap: software runs one after another anyway, and copies into textures
+    /// between them.
+    pub(super) fn overlap(&self) -> bool {
+        self.overlap.unwrap_or(!self.capabilities.software)
     }
 
     /// What is forced, and a collection of what else there is.
@@ -59,6 +67,7 @@ impl Choices {
             forced,
             tuner: None,
             may_measure: false,
+            overlap: None,
             chosen: Vec::new(),
             collection: Some(Collection::default()),
         }

@@ -6,6 +6,7 @@ use super::choices::{Choices, Chosen, Collection};
 use super::fuse::{self, Task};
 use super::join::{self, Joins};
 use super::memory::{self, Assignment, Need};
+use super::schedule::{Held, Schedule, Work};
 use super::textures::Textures;
 use super::{Memory, Store, lower};
 use crate::error::{Error, Result};
@@ -31,12 +32,12 @@ pub(super) struct Draft {
     pub collection: Collection,
     /// Parts of concatenations that are not copied.
     pub joins: Joins,
-    /// Buffers of the tasks' outputs, then of their scratch.
+    /// The order of the launches.
+    pub schedule: Schedule,
+    /// Buffers of the tasks' outputs and scratch.
     pub assignment: Assignment,
-    /// Place of each task's output among the needs; `None` for what lies elsewhere.
-    pub output_need: Vec<Option<usize>>,
-    /// Places of each task's scratch among the needs.
-    pub scratch_needs: Vec<Vec<usize>>,
+    /// Place of each of them among the needs.
+    need: HashMap<Held, usize>,
     /// What kernels read through textures.
     pub textures: Textures,
 }
@@ -61,6 +62,7 @@ impl Draft {
         let lowered: Vec<Lowered> = (tasks.iter())
             .map(|t| lower::lower(t, &nodes, &joins, &mut choices))
             .collect::<Result<_>>()?;
+        let overlap = choices.overlap();
         let (chosen, collection) = choices.finish();
         let task_of = tasks.iter().enumerate().map(|(t, task)| (task.output, t));
         let mut draft = Draft {
@@ -73,64 +75,71 @@ impl Draft {
             chosen,
             collection,
             joins,
+            schedule: Schedule::default(),
             assignment: Assignment::default(),
-            output_need: Vec::new(),
-            scratch_needs: Vec::new(),
+            need: HashMap::new(),
             textures: Textures::default(),
+        };
+        draft.schedule = match overlap {
+            true => Schedule::overlapping(draft.work()),
+            false => Schedule::in_order(draft.work()),
         };
         draft.assign();
         draft.textures = Textures::assign(&draft);
         Ok(draft)
     }
 
+    /// What the schedule is made from.
+    pub(super) fn work(&self) -> Work<'_> {
+        Work {
+            nodes: &self.nodes,
+            owner: &self.owner,
+            tasks: &self.tasks,
+            lowered: &self.lowered,
+        }
+    }
+
+    /// Gives everything a buffer from the wave in which it is first bound to the last one.
     fn assign(&mut self) {
-        let mut dies: Vec<usize> = vec![0; self.nodes.len()];
-        for (t, task) in self.tasks.iter().enumerate() {
-            for &input in &task.inputs {
-                dies[self.owner[input].0] = t;
+        let mut spans: HashMap<Held, [usize; 2]> = HashMap::new();
+        for (wave, places) in self.schedule.waves.iter().enumerate() {
+            for (held, _) in places.iter().flat_map(|&p| self.work().accesses(p)) {
+                spans.entry(held).or_insert([wave; 2])[1] = wave;
             }
         }
         for &output in &self.outputs {
-            dies[self.owner[output].0] = usize::MAX;
+            if let Some(span) = spans.get_mut(&Held::Node(self.owner[output].0)) {
+                span[1] = usize::MAX;
+            }
         }
-        let mut needs = Vec::new();
-        self.output_need = vec![None; self.tasks.len()];
         // What holds constants keeps its buffer for itself.
         for inlay in &self.joins.inlays {
-            let need = &mut self.output_need[self.task_of[&inlay.concat]];
-            need.get_or_insert_with(|| {
-                needs.push(Need {
-                    bytes: self.nodes[inlay.concat].shape.bytes(),
-                    born: 0,
-                    dies: usize::MAX,
-                });
-                needs.len() - 1
-            });
+            spans.insert(Held::Node(inlay.concat), [0, usize::MAX]);
         }
-        for (t, task) in self.tasks.iter().enumerate() {
-            // The memory of a concatenation is needed from its first part on.
-            let owner = self.owner[task.output].0;
-            if let Some(&last) = self.task_of.get(&owner) {
-                self.output_need[last].get_or_insert_with(|| {
-                    needs.push(Need {
-                        bytes: self.nodes[owner].shape.bytes(),
-                        born: t,
-                        dies: dies[owner].max(last),
-                    });
-                    needs.len() - 1
-                });
-            }
-            let scratch = self.lowered[t].scratch.iter().map(|&bytes| {
-                needs.push(Need {
-                    bytes,
-                    born: t,
-                    dies: t,
-                });
-                needs.len() - 1
-            });
-            self.scratch_needs.push(scratch.collect());
-        }
+        let mut needs: Vec<(Held, Need)> = (spans.into_iter())
+            .filter_map(|(held, [born, dies])| {
+                let bytes = match held {
+                    Held::Node(node) if self.task_of.contains_key(&node) => {
+                        self.nodes[node].shape.bytes()
+                    }
+                    // Leaves have buffers of their own.
+                    Held::Node(_) => return None,
+                    Held::Scratch(task, k) => self.lowered[task].scratch[k],
+                };
+                Some((held, Need { bytes, born, dies }))
+            })
+            .collect();
+        needs.sort_unstable_by_key(|(held, need)| (need.born, *held));
+        self.need = (needs.iter().enumerate())
+            .map(|(i, (held, _))| (*held, i))
+            .collect();
+        let needs: Vec<Need> = needs.into_iter().map(|(_, need)| need).collect();
         self.assignment = memory::assign(&needs);
+    }
+
+    /// The buffer of what a task computes or keeps for itself.
+    pub(super) fn buffer(&self, held: Held) -> Option<usize> {
+        self.need.get(&held).map(|&need| self.assignment.of[need])
     }
 
     pub(super) fn live_leaves(&self) -> impl Iterator<Item = (usize, &Node)> {

@@ -9,7 +9,7 @@ use crate::group::SymmetricConv;
 use crate::kernels::conv2d::{self, Convolution, ImageAlgorithm, ImageProblem, WeightAlgorithm};
 use crate::kernels::fourier::{FourierAlgorithm, FourierProblem};
 use crate::kernels::ray_transform::{RayMap, RayProblem, Reading};
-use crate::kernels::reduce::{self, Reduction};
+use crate::kernels::reduce::{self, Loads, Reduction};
 use crate::kernels::symmetric_conv::{
     self, SymmetricAlgorithm, SymmetricImageProblem, SymmetricProblem, SymmetricWeightAlgorithm,
 };
@@ -38,6 +38,11 @@ pub(super) fn lower(
     let input = |k: usize| nodes[node.inputs[k]].shape;
     let software = choices.capabilities.software;
     let textures = |read: Shape| software && read.elements() >= TEXTURES;
+    let loads = |read: Shape| match software {
+        true if textures(read) => Loads::Texture,
+        true => Loads::Serial,
+        false => Loads::Ahead,
+    };
     let warped = |read: Shape| software && read.elements() >= WARPED_TEXTURES;
     Ok(match &node.op {
         Op::Conv2d(window) => {
@@ -86,8 +91,8 @@ pub(super) fn lower(
             let algorithm = choices.choose::<SymmetricWeightAlgorithm>(&problem)?;
             symmetric_conv::weight_gradient(conv, x, dy, w, algorithm)
         }
-        Op::Sum => reduce::reduce(Reduction::Sum, input(0), output, textures(input(0))),
-        Op::Max => reduce::reduce(Reduction::Max, input(0), output, textures(input(0))),
+        Op::Sum => reduce::reduce(Reduction::Sum, input(0), output, loads(input(0))),
+        Op::Max => reduce::reduce(Reduction::Max, input(0), output, loads(input(0))),
         Op::Broadcast => layout::broadcast(input(0), output),
         Op::MatMul {
             transpose_a,

@@ -9,6 +9,7 @@ mod join;
 mod lower;
 mod memory;
 mod profile;
+mod schedule;
 mod store;
 mod textures;
 
@@ -34,6 +35,9 @@ pub struct Options {
     /// The fastest variants for the others, as far as the device's mode allows
     /// ([`Gpu::tuning`]); else the defaults for the kind of adapter.
     pub tuned: bool,
+    /// Whether launches that do not wait for one another may overlap; else as suits the adapter: on
+    /// hardware they do. The results are the same to the bit.
+    pub overlap: Option<bool>,
 }
 
 impl Options {
@@ -80,6 +84,10 @@ struct Step {
     operation: &'static str,
     shape: Shape,
     dispatch: Dispatch,
+    /// Begins a pass, so that the device waits for what came before once and not again before each
+    /// of the next, which do not depend on one another: wgpu puts all barriers that the first uses
+    /// of buffers in a pass need in front of it.
+    fresh: bool,
     flops: u64,
     bytes: u64,
 }
@@ -318,5 +326,6 @@ impl Plan {
 }
 
 fn encode(steps: &[Step], encoder: &mut wgpu::CommandEncoder) {
-    kernels::encode(steps.iter().map(|step| &step.dispatch), encoder);
+    let dispatches = steps.iter().map(|step| (&step.dispatch, step.fresh));
+    kernels::encode(dispatches, encoder);
 }

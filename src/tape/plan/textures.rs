@@ -51,18 +51,17 @@ impl Textures {
         let mut textures = Textures::default();
         let mut by_size: HashMap<u64, Vec<Candidate>> = HashMap::new();
         let mut now = 0;
-        for (t, lowered) in draft.lowered.iter().enumerate() {
-            for (l, launch) in lowered.launches.iter().enumerate() {
-                now += 1;
-                for (b, (_, slot)) in launch.bindings.iter().enumerate() {
-                    let Slot::Texture(source) = slot else {
-                        continue;
-                    };
-                    let (bytes, held) = draft.source(t, source);
-                    let candidates = by_size.entry(Texture::size(bytes)).or_default();
-                    let used = textures.choose(candidates, Texture::size(bytes), held, now);
-                    textures.uses.insert((t, l, b), used);
-                }
+        for ([t, l], _) in draft.schedule.launches() {
+            now += 1;
+            let launch = &draft.lowered[t].launches[l];
+            for (b, (_, slot)) in launch.bindings.iter().enumerate() {
+                let Slot::Texture(source) = slot else {
+                    continue;
+                };
+                let (bytes, held) = draft.source(t, source);
+                let candidates = by_size.entry(Texture::size(bytes)).or_default();
+                let used = textures.choose(candidates, Texture::size(bytes), held, now);
+                textures.uses.insert((t, l, b), used);
             }
         }
         textures
