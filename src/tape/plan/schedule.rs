@@ -179,3 +179,150 @@ impl Schedule {
         self.waves.iter().flat_map(wave)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::choices::Choices;
+    use super::super::draft::Draft;
+    use super::*;
+    use crate::kernels::{Capabilities, Forced};
+    use crate::shape::{Padding, Shape, Window};
+    use crate::tape::{AdamConstants, Tape, Var};
+
+    fn draft(tape: &Tape, outputs: &[Var], software: bool) -> Draft {
+        let capabilities = Capabilities {
+            software,
+            ..Capabilities::default()
+        };
+        let choices = Choices::collecting(capabilities, Forced::default());
+        Draft::new(tape, outputs, choices).expect("compiles")
+    }
+
+    /// A training step of two convolutions, with a state that is read before and after its update.
+    fn step() -> (Tape, Vec<Var>) {
+        let mut tape = Tape::new();
+        let window = Window::same(3, Padding::Replicate);
+        let image = Shape::new(1, 16, 64, 64);
+        let kernel = Shape::new(16, 16, 3, 3);
+        let x = tape.input("x", image);
+        let target = tape.input("target", image);
+        let rates = tape.input("rates", Shape::vector(2));
+        let weights = ["first", "second"].map(|name| tape.state(name, kernel));
+        let mut y = x;
+        for w in weights {
+            y = tape.conv2d(y, w, window).expect("fits");
+            y = tape.leaky_relu(y, 0.01);
+        }
+        let difference = tape.sub(y, target).expect("fits");
+        let square = tape.mul(difference, difference).expect("fits");
+        let loss = tape.sum_all(square).expect("fits");
+        let gradients = tape.gradients(loss, &weights).expect("reach");
+        let mut outputs = vec![loss];
+        for ((w, gradient), name) in weights.into_iter().zip(gradients).zip(["a", "b"]) {
+            let moments = ["m", "v"].map(|m| tape.state(&format!("{m} {name}"), kernel));
+            let constants = AdamConstants {
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-8,
+            };
+            let states = [w, moments[0], moments[1]];
+            let new = tape.adam(states, gradient, rates, constants).expect("fits");
+            outputs.push(tape.scale(new, 2.0));
+        }
+        (tape, outputs)
+    }
+
+    /// The wave of each launch.
+    fn waves(draft: &Draft) -> HashMap<Place, usize> {
+        let waves = draft.schedule.waves.iter().enumerate();
+        let places = waves.flat_map(|(w, places)| places.iter().map(move |&place| (place, w)));
+        places.collect()
+    }
+
+    #[test]
+    fn launches_that_touch_the_same_memory_keep_their_order() {
+        let (tape, outputs) = step();
+        for software in [false, true] {
+            let draft = draft(&tape, &outputs, software);
+            let (work, waves) = (draft.work(), waves(&draft));
+            let places: Vec<Place> = work.places().collect();
+            assert_eq!(waves.len(), places.len(), "each launch runs once");
+            for (i, &a) in places.iter().enumerate() {
+                for &b in &places[i + 1..] {
+                    let touched: Vec<(Held, bool)> = work.accesses(b).collect();
+                    let conflict = work.accesses(a).any(|(held, writes)| {
+                        let scratch = matches!(held, Held::Scratch(..));
+                        let both = touched.iter().filter(|(other, _)| *other == held);
+                        both.map(|(_, also)| writes || *also || scratch).any(|c| c)
+                    });
+                    assert!(!conflict || waves[&a] < waves[&b], "{a:?} {b:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_lives_at_once_has_buffers_of_its_own() {
+        let (tape, outputs) = step();
+        let draft = draft(&tape, &outputs, false);
+        let (work, waves) = (draft.work(), waves(&draft));
+        let mut spans: HashMap<Held, (usize, usize)> = HashMap::new();
+        for place in work.places() {
+            for (held, _) in work.accesses(place) {
+                let span = spans.entry(held).or_insert((usize::MAX, 0));
+                *span = (span.0.min(waves[&place]), span.1.max(waves[&place]));
+            }
+        }
+        let spans: Vec<(Held, (usize, usize))> = spans.into_iter().collect();
+        for (i, (a, first)) in spans.iter().enumerate() {
+            for (b, second) in &spans[i + 1..] {
+                let apart = first.1 < second.0 || second.1 < first.0;
+                let buffers = [*a, *b].map(|held| draft.buffer(held));
+                let shared = buffers[0].is_some() && buffers[0] == buffers[1];
+                assert!(apart || !shared, "{a:?} {first:?}, {b:?} {second:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_weights_and_input_overlap_on_hardware_alone() {
+        let (tape, outputs) = step();
+        let [hardware, software] = [false, true].map(|s| draft(&tape, &outputs, s));
+        let waves = waves(&hardware);
+        let launches = |name: &str| -> Vec<usize> {
+            let of = |t: usize| hardware.tasks[t].root.map(|r| hardware.nodes[r].op.name());
+            let places = hardware.work().places();
+            let found = places.filter(|&[t, l]| l == 0 && of(t) == Some(name));
+            found.map(|place| waves[&place]).collect()
+        };
+        let weights = launches("conv2d_weight_gradient");
+        let kernel = hardware.schedule.waves.iter();
+        let input = kernel.enumerate().find(|(_, places)| {
+            let input = |&&[t, l]: &&Place| {
+                let root = hardware.tasks[t].root.map(|r| hardware.nodes[r].op.name());
+                l == 1 && root == Some("conv2d_input_gradient")
+            };
+            places.iter().find(input).is_some()
+        });
+        assert!(input.is_some_and(|(wave, _)| weights.contains(&wave)));
+        let count = |draft: &Draft| draft.work().places().count();
+        assert_eq!(software.schedule.waves.len(), count(&software));
+        assert!(hardware.schedule.waves.len() < count(&hardware) * 3 / 4);
+    }
+
+    #[test]
+    fn what_is_large_and_far_ahead_waits() {
+        let mut tape = Tape::new();
+        let image = Shape::new(1, 16, 128, 128);
+        let [a, b] = ["a", "b"].map(|name| tape.input(name, image));
+        let mut chain = |x: Var, length: usize| {
+            (0..length).fold(x, |x, _| tape.transpose(x, [0, 1, 3, 2]).expect("fits"))
+        };
+        let outputs = [chain(a, 3 * AHEAD), chain(b, 3 * AHEAD)];
+        let draft = draft(&tape, &outputs, false);
+        let waves = waves(&draft);
+        let second = 3 * AHEAD;
+        assert_eq!(waves[&[0, 0]], 0);
+        assert!(waves[&[second, 0]] > second - AHEAD);
+    }
+}
