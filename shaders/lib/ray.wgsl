@@ -1,7 +1,8 @@
-// What the kernels of ray/ share: parameters, bindings and interpolation. A flag UNIFORM reads the
-// source through a uniform binding of SOURCE quads, or the part of it that fits there; with FOUR a
-// thread works on four pixels, or on four lines of its ray, at once. SIDDON weights pixels by the
-// length of the ray inside them instead of by Joseph's interpolation.
+// What the kernels of ray/ share: parameters, bindings, interpolation, and which thread does what. A
+// flag UNIFORM reads the source through a uniform binding of SOURCE quads, or the part of it that fits
+// there; with FOUR a thread works on four pixels, or on four lines of its ray, at once; with SHARED,
+// SHARES threads (a power of two) of a workgroup of THREADS share each result. SIDDON weights pixels by
+// the length of the ray inside them instead of by Joseph's interpolation.
 
 struct Params {
     // Entries of the batch, and the first of them.
@@ -115,6 +116,51 @@ fn results(at: Indices) -> Lanes {
 
 fn write(at: Indices, value: Lanes) {
     result[at] = value;
+}
+#endif
+
+// Results of a workgroup, or fours of pixels with FOUR.
+const NEIGHBOURS: u32 = THREADS / SHARES;
+
+#ifdef SHARED
+var<workgroup> sums: array<Lanes, THREADS>;
+
+// Which of the workgroup's results a thread works on. Threads next to each other work on results next
+// to each other, so that they read next to each other.
+fn neighbour(lane: u32) -> u32 {
+    return lane % NEIGHBOURS;
+}
+
+// Which of a result's terms: every SHARES-th from this one on. At any time the threads of a workgroup
+// then read lines or views next to each other, and each adds up fewer.
+fn first_term(lane: u32) -> u32 {
+    return lane / NEIGHBOURS;
+}
+
+// What the threads of a result have added up, in the first of them: a fixed tree, so that it is the
+// same in every run. All threads of the workgroup must get here.
+fn joined(own: Lanes, lane: u32) -> Lanes {
+    sums[lane] = own;
+    workgroupBarrier();
+    for (var width = THREADS / 2u; width >= NEIGHBOURS; width /= 2u) {
+        if lane < width {
+            sums[lane] += sums[lane + width];
+        }
+        workgroupBarrier();
+    }
+    return sums[lane];
+}
+#else
+fn neighbour(lane: u32) -> u32 {
+    return lane;
+}
+
+fn first_term(lane: u32) -> u32 {
+    return 0u;
+}
+
+fn joined(own: Lanes, lane: u32) -> Lanes {
+    return own;
 }
 #endif
 

@@ -1,5 +1,6 @@
-// Exact transpose of the ray transform: for each pixel a thread gathers, in every view, the bins
-// whose rays interpolate from it, with the transform's own weights.
+// Exact transpose of the ray transform: for each pixel a thread, or several of which each takes every
+// so many views (lib/ray), gathers in every view the bins whose rays interpolate from it, with the
+// transform's own weights.
 //
 // params: extents, and the fan.
 // source: the sinogram, N 1 views bins.
@@ -12,17 +13,15 @@
 #import lib/ray
 #import lib/view
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let thread = linear_workgroup(group, groups) * 64u + lane;
+    let thread = linear_workgroup(group, groups) * NEIGHBOURS + neighbour(lane);
     let pixels = params.rows * params.columns;
-    if thread * LANES >= params.n * pixels {
-        return;
-    }
+    let there = thread * LANES < params.n * pixels;
     // What is beyond the last result repeats it.
     let i = min(thread * LANES + NUMBERS, Indices(params.n * pixels - 1u));
     let turn = i / params.columns;
@@ -32,8 +31,10 @@ fn main(
     let centred_column = column - 0.5 * f32(params.columns - 1u);
     let centred_row = row - 0.5 * f32(params.rows - 1u);
     let base = (params.item + item) * params.views * params.bins - params.start;
+    // Beyond the last pixel there is nothing to add.
+    let end = select(0u, params.end, there);
     var total = Lanes(0.0);
-    for (var v = params.begin; v < params.end; v++) {
+    for (var v = params.begin + first_term(lane); v < end; v += SHARES) {
         let view = views[v];
         let line_of_bins = base + v * params.bins;
         var part = Lanes(0.0);
@@ -69,10 +70,13 @@ fn main(
         total += part * abs(view.w);
 #endif
     }
-    let at = params.item * pixels + i;
-    // Earlier dispatches have added the views before.
-    if params.begin > 0u {
-        total += results(at);
+    total = joined(total, lane);
+    if there && first_term(lane) == 0u {
+        let at = params.item * pixels + i;
+        // Earlier dispatches have added the views before.
+        if params.begin > 0u {
+            total += results(at);
+        }
+        write(at, total);
     }
-    write(at, total);
 }

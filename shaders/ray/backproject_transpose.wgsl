@@ -1,5 +1,6 @@
-// Exact transpose of the pixel-driven back-projection: one thread for each bin of a view gathers the
-// pixels that interpolate from it, with the back-projection's own weights.
+// Exact transpose of the pixel-driven back-projection: a thread for each bin of a view, or several of
+// which each takes every so many pixel lines (lib/ray), gathers the pixels that interpolate from the
+// bin, with the back-projection's own weights.
 //
 // params: extents, and the fan.
 // source: the image, N 1 H W.
@@ -12,17 +13,15 @@
 #import lib/ray
 #import lib/bins
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let ray = linear_workgroup(group, groups) * 64u + lane;
+    let ray = linear_workgroup(group, groups) * NEIGHBOURS + neighbour(lane);
     let rays = params.views * params.bins;
-    if ray >= params.n * rays {
-        return;
-    }
+    let there = ray < params.n * rays;
     let turn = ray / params.bins;
     let item = turn / params.views;
     let bin = f32(ray - turn * params.bins);
@@ -46,6 +45,9 @@ fn main(
     let line_stride = select(1u, params.columns, along);
     let step = select(params.columns, 1u, along);
     let base = (params.item + item) * params.rows * params.columns - params.start;
+    // Beyond the last ray there is nothing to add.
+    let first_line = lines.x + LANES * first_term(lane);
+    let end_line = select(0u, lines.y, there);
 #ifdef FAN
     // On each line, the pixels between the rays of the bins next to this one. Of those rays, one
     // that is much flatter than this one, or runs the other way, bounds nothing.
@@ -61,7 +63,7 @@ fn main(
     let high_centre = select(before.at_centre, next.at_centre, grows);
     let high_bounds = select(before.steep, next.steep, grows) / own.steep > Lanes(0.05);
     var total = Lanes(0.0);
-    for (var line = lines.x; line < lines.y; line += LANES) {
+    for (var line = first_line; line < end_line; line += LANES * SHARES) {
         let here = line + NUMBERS;
         let l = Lanes(here) - line_centre;
         // A little more for the rounding of the crossings: the weight decides.
@@ -95,7 +97,7 @@ fn main(
     let reach = abs(1.0 / per_pixel) + 0.01;
     let highest = max(pixels.y - f32(WINDOW), pixels.x);
     var total = Lanes(0.0);
-    for (var line = lines.x; line < lines.y; line += LANES) {
+    for (var line = first_line; line < end_line; line += LANES * SHARES) {
         // WINDOW pixels hold all that fall within one bin of this one, and a little more for the
         // rounding of `middle`: the weight decides.
         let here = line + NUMBERS;
@@ -115,11 +117,13 @@ fn main(
         total += select(Lanes(0.0), part, here < Indices(lines.y));
     }
 #endif
-    let at = params.item * rays + ray;
-    var value = sum(total);
-    // Earlier dispatches have added the rows before.
-    if params.begin > 0u {
-        value += result[at];
+    var value = sum(joined(total, lane));
+    if there && first_term(lane) == 0u {
+        let at = params.item * rays + ray;
+        // Earlier dispatches have added the rows before.
+        if params.begin > 0u {
+            value += result[at];
+        }
+        result[at] = value;
     }
-    result[at] = value;
 }

@@ -1,5 +1,6 @@
-// Ray transform, Joseph's or Siddon's method: one thread for each ray steps through one pixel line
-// after another and reads the two pixels next to where it crosses.
+// Ray transform, Joseph's or Siddon's method: a thread for each ray, or several of which each takes
+// every so many lines (lib/ray), steps through one pixel line after another and reads the two pixels
+// next to where the ray crosses it.
 //
 // params: extents, and the fan.
 // source: the image, N 1 H W.
@@ -12,17 +13,15 @@
 #import lib/ray
 #import lib/view
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let ray = linear_workgroup(group, groups) * 64u + lane;
+    let ray = linear_workgroup(group, groups) * NEIGHBOURS + neighbour(lane);
     let rays = params.views * params.bins;
-    if ray >= params.n * rays {
-        return;
-    }
+    let there = ray < params.n * rays;
     let turn = ray / params.bins;
     let item = turn / params.views;
     let bin = ray - turn * params.bins;
@@ -50,13 +49,21 @@ fn main(
         begin = u32(clamp(floor(min(a, b)) - 1.0, bounds.x, bounds.y));
         end = u32(clamp(ceil(max(a, b)) + 2.0, bounds.x, bounds.y));
     }
-    var total = Lanes(0.0);
+    // Beyond the last ray there is nothing to add.
+    end = select(0u, end, there);
     var line = begin;
+#ifdef SHARED
+    // By their numbers on the image, so that rays next to each other, which may enter it lines apart,
+    // read the same lines at a time. Before `begin` weights are zero.
+    let four = (begin - lines.x) / LANES;
+    line = lines.x + LANES * (four + (first_term(lane) - four) % SHARES);
+#endif
+    var total = Lanes(0.0);
     while line < end {
         // Blocks of 16 keep the rounding of the sum low.
-        let stop = min(line + 16u * LANES, end);
+        let stop = min(line + 16u * LANES * SHARES, end);
         var part = Lanes(0.0);
-        for (; line < stop; line += LANES) {
+        for (; line < stop; line += LANES * SHARES) {
             let here = line + NUMBERS;
             let place = crossing(steps, Lanes(here) - line_centre);
             let at = base + min(here, Indices(end - 1u)) * line_stride;
@@ -65,11 +72,13 @@ fn main(
         }
         total += part;
     }
-    let at = params.item * rays + ray;
-    var value = sum(total) * abs(one(steps.metres));
-    // Earlier dispatches have added the rows before.
-    if params.begin > 0u {
-        value += result[at];
+    var value = sum(joined(total, lane)) * abs(one(steps.metres));
+    if there && first_term(lane) == 0u {
+        let at = params.item * rays + ray;
+        // Earlier dispatches have added the rows before.
+        if params.begin > 0u {
+            value += result[at];
+        }
+        result[at] = value;
     }
-    result[at] = value;
 }

@@ -1,6 +1,6 @@
 //! The ray transform by Joseph's or Siddon's method and its exact transpose, and pixel-driven
 //! back-projection and its exact transpose, of parallel and fan beams: all as gathers, one thread
-//! for each ray or for one or four pixels, no atomics.
+//! for each ray or for one or four pixels, or several that share one of them; no atomics.
 
 mod reading;
 
@@ -187,11 +187,15 @@ impl Kernel<'_> {
             false => (sinogram, image),
         };
         let divided = match reading {
-            Reading::Storage => None,
+            Reading::Storage | Reading::Shared { .. } => None,
             Reading::Uniform { limit } => parts(n, from, limit),
         };
         let views = geometry.angles.len();
-        let mut variant = Variant::new();
+        let [threads, shares] = reading.workgroup();
+        let mut variant = (Variant::new())
+            .constant("THREADS", threads as u32)
+            .constant("SHARES", shares as u32)
+            .flag_if("SHARED", shares > 1);
         if views <= UNIFORM_VIEWS {
             variant = variant
                 .flag("UNIFORM_VIEWS")
@@ -223,11 +227,15 @@ impl Kernel<'_> {
             variant = variant.flag("SIDDON");
         }
         if let Some((_, bound)) = divided {
-            variant = (variant.flag("UNIFORM").flag("FOUR")).constant("SOURCE", bound as u32 / 4);
+            variant = (variant.flag("UNIFORM")).constant("SOURCE", bound as u32 / 4);
         }
-        let lanes = match (&divided, self.of_images) {
-            (Some(_), false) => 4,
-            _ => 1,
+        // Four lines of a ray have their loads in flight together. Four pixels would be as many
+        // threads fewer, which are the point of sharing.
+        let four = divided.is_some() || (shares > 1 && self.of_images);
+        let variant = variant.flag_if("FOUR", four);
+        let pixels = match four && !self.of_images {
+            true => 4,
+            false => 1,
         };
         let whole = Part {
             item: 0,
@@ -278,7 +286,7 @@ impl Kernel<'_> {
             // Beyond 64 bits for geometries that no adapter has the memory for.
             let flops = self.flops as u128 * results as u128 * lines as u128 / from[0] as u128;
             let flops = flops.min(u64::MAX.into()) as u64;
-            let groups = results.div_ceil(64 * lanes) as u64;
+            let groups = results.div_ceil(threads / shares * pixels) as u64;
             let mut launch = Launch::new(self.path, &params, bindings, groups)
                 .variant(variant.clone())
                 .work(flops, 4 * (read + results) as u64);

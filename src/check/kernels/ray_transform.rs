@@ -20,9 +20,12 @@ pub(super) fn checks() -> Vec<Check> {
     checks
 }
 
-/// From storage, from one uniform binding, and from many small ones.
-const READINGS: [Reading; 3] = [
+/// From storage, by one thread and by several to a result (with 32 results next to each other in a
+/// workgroup, and with fewer), from one uniform binding, and from many small ones.
+const READINGS: [Reading; 5] = [
     Reading::Storage,
+    Reading::Shared { threads: 2 },
+    Reading::Shared { threads: 16 },
     Reading::Uniform { limit: 16_384 },
     Reading::Uniform { limit: 256 },
 ];

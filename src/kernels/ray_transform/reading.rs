@@ -12,6 +12,13 @@ use std::sync::Arc;
 pub enum Reading {
     /// From a storage buffer.
     Storage,
+    /// From a storage buffer by several threads for each result, which share its lines or views and
+    /// add up what they have found through workgroup memory. Of a ray, each works on four lines at
+    /// once, whose loads are under way together.
+    Shared {
+        /// For each result: 2, 4, 8 or 16.
+        threads: usize,
+    },
     /// From uniform bindings of at most `limit` elements (a multiple of 64), a dispatch for each;
     /// where not even one row or view fits, from storage. A thread works on four pixels, which
     /// share the load of a view, or on four lines of its ray, which share a loop's turn.
@@ -25,9 +32,55 @@ impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reading::Storage => f.write_str("storage"),
+            Reading::Shared { threads } => write!(f, "storage by {threads}"),
             Reading::Uniform { limit } => write!(f, "uniform {limit}"),
         }
     }
+}
+
+/// Threads that fill a graphics processor: a large one keeps about as many under way at once.
+const FILLING: usize = 1 << 17;
+
+/// The most threads that share a result.
+const MOST_SHARES: usize = 16;
+
+/// Results next to each other in a workgroup whose threads share them, where it has room: as many as
+/// the lanes that read together on most hardware.
+const NEIGHBOURS: usize = 32;
+
+/// Threads that every WebGPU adapter grants a workgroup.
+const MOST_THREADS: usize = 256;
+
+impl Reading {
+    /// Threads of a workgroup, and of each result.
+    pub(super) fn workgroup(self) -> [usize; 2] {
+        match self {
+            Reading::Storage | Reading::Uniform { .. } => [64, 1],
+            Reading::Shared { threads } => {
+                let shares = 1 << threads.clamp(1, MOST_SHARES).ilog2();
+                [(NEIGHBOURS * shares).min(MOST_THREADS), shares]
+            }
+        }
+    }
+
+    /// From storage, by as many threads to a result as fill a processor with results and find
+    /// something to do.
+    fn filling(problem: &RayProblem) -> Self {
+        let (results, turns) = (problem.shapes().1.elements(), problem.turns());
+        let mut threads = 1;
+        while threads < MOST_SHARES && results * threads < FILLING && 2 * threads <= turns {
+            threads *= 2;
+        }
+        match threads {
+            1 => Reading::Storage,
+            _ => Reading::Shared { threads },
+        }
+    }
+}
+
+/// Whether kernels that share results are worth trying: a sum of four lanes for each thread.
+fn has_shares(capabilities: Capabilities) -> bool {
+    capabilities.has_memory(16 * MOST_THREADS as u32)
 }
 
 /// One of the four maps between images and sinograms.
@@ -61,6 +114,17 @@ impl RayProblem {
         match self.map {
             RayMap::Forward | RayMap::BackprojectTranspose => (image, sinogram),
             RayMap::Adjoint | RayMap::Backproject => (sinogram, image),
+        }
+    }
+
+    /// What the threads of a result can share: views, or fours of lines.
+    fn turns(&self) -> usize {
+        let geometry = &self.geometry;
+        match self.map {
+            RayMap::Forward | RayMap::BackprojectTranspose => {
+                geometry.rows.min(geometry.columns).div_ceil(4)
+            }
+            RayMap::Adjoint | RayMap::Backproject => geometry.angles.len(),
         }
     }
 }
@@ -104,20 +168,26 @@ impl Family for Reading {
     const NAME: &'static str = "ray transform";
 
     /// On a processor a load from a storage buffer is a loop over the lanes and costs ten times one
-    /// from a uniform buffer, of which WebGPU grants 64 KiB.
-    fn default_for(capabilities: Capabilities, _: &RayProblem) -> Self {
+    /// from a uniform buffer, of which WebGPU grants 64 KiB. Hardware waits long for a load, and needs
+    /// many threads to do something else meanwhile.
+    fn default_for(capabilities: Capabilities, problem: &RayProblem) -> Self {
         match capabilities.software {
             true => Reading::Uniform { limit: 16_384 },
+            false if has_shares(capabilities) => Reading::filling(problem),
             false => Reading::Storage,
         }
     }
 
-    fn alternatives(_: Capabilities, _: &RayProblem) -> Vec<Self> {
-        vec![
+    fn alternatives(capabilities: Capabilities, _: &RayProblem) -> Vec<Self> {
+        let mut readings = vec![
             Reading::Storage,
             Reading::Uniform { limit: 16_384 },
             Reading::Uniform { limit: 4096 },
-        ]
+        ];
+        if has_shares(capabilities) {
+            readings.extend([2, 4, 8, 16].map(|threads| Reading::Shared { threads }));
+        }
+        readings
     }
 
     fn forced(forced: &Forced) -> Option<Self> {
