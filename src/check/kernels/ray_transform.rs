@@ -152,6 +152,12 @@ fn geometries() -> Vec<(&'static str, RayGeometry, usize)> {
             RayGeometry::parallel([4, 6], 0.36, 1100, 7),
             1,
         ),
+        // More lines than threads that share a ray have in a block.
+        (
+            "many-lines",
+            RayGeometry::parallel([150, 170], 0.36, 3, 29),
+            1,
+        ),
         ("one-pixel", RayGeometry::parallel([1, 1], 0.36, 7, 3), 2),
         ("fan-siddon", siddon(&flat), 1),
         ("fan-curved-siddon", siddon(&curved), 2),

@@ -241,3 +241,61 @@ impl Family for Reading {
         problem.shapes().1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(map: RayMap, size: usize, views: usize, n: usize) -> RayProblem {
+        let bins = (size * 1414).div_ceil(1000) + 1;
+        let geometry = RayGeometry::parallel([size, size], 0.36, views, bins);
+        RayProblem {
+            map,
+            geometry: Arc::new(geometry),
+            n,
+        }
+    }
+
+    #[test]
+    fn few_results_are_shared_on_hardware_alone() {
+        let hardware = Capabilities::default();
+        for (map, size, views, n, expected) in [
+            (RayMap::Forward, 128, 50, 1, "storage by 16"),
+            (RayMap::BackprojectTranspose, 512, 50, 1, "storage by 4"),
+            (RayMap::Forward, 128, 50, 16, "storage"),
+            (RayMap::Adjoint, 128, 50, 1, "storage by 8"),
+            (RayMap::Backproject, 512, 50, 1, "storage"),
+            // As many threads as there are views, or fours of lines.
+            (RayMap::Adjoint, 64, 5, 1, "storage by 4"),
+            (RayMap::Adjoint, 64, 1, 1, "storage"),
+            (RayMap::Forward, 32, 50, 1, "storage by 8"),
+        ] {
+            let problem = problem(map, size, views, n);
+            let default = Reading::default_for(hardware, &problem);
+            assert_eq!(default.to_string(), expected, "{problem}");
+            for other in [
+                Capabilities {
+                    software: true,
+                    ..hardware
+                },
+                Capabilities {
+                    memory: 2 << 10,
+                    ..hardware
+                },
+            ] {
+                let candidates = Reading::candidates(other, &problem).into_iter();
+                let shared = |reading| matches!(reading, Reading::Shared { .. });
+                assert!(!candidates.into_iter().any(shared), "{other:?}: {problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn workgroups_hold_whole_results_within_the_limits() {
+        for threads in 0..40 {
+            let [all, shares] = Reading::Shared { threads }.workgroup();
+            assert!((32..=MOST_THREADS).contains(&all) && all.is_multiple_of(shares));
+            assert!(shares.is_power_of_two() && shares <= MOST_SHARES);
+        }
+    }
+}
