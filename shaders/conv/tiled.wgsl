@@ -58,13 +58,12 @@ fn strip_at(strip: u32, across: u32, bands: u32) -> Strip {
 
 #ifdef SUBGROUP
 // The element of channel 0 that the strip at the end of a subgroup needs from beyond it: in row
-// `row` of the strip's window and there number `item` of the columns outside the strip's own quad,
-// which lies `shift` quads to its right; the first `left` are those on the left.
+// `row` of the strip's window and there number `item` of the columns outside the strip's own quad, of
+// which the first `left` are those on the left.
 fn halo_place(
     row: u32,
     item: i32,
     left: i32,
-    shift: i32,
     leftmost: u32,
     rightmost: u32,
     across: u32,
@@ -72,7 +71,7 @@ fn halo_place(
 ) -> u32 {
     let on_left = item < left;
     let strip = strip_at(select(rightmost, leftmost, on_left), across, bands);
-    let own = 4 * (i32(strip.column / 4u) + shift);
+    let own = i32(strip.column);
     let column = clamp(own + item - left + select(4, 0, on_left), 0, i32(params.w) - 1);
     let line = u32(resolve(i32(strip.y) + params.origin + i32(row), i32(params.h)));
     return (strip.n * params.c * params.h + line) * params.w + u32(column);

@@ -232,14 +232,15 @@ fn compare(
         let expected = evaluate(&program.tape, &mut feeds, &program.outputs)?;
         for (k, (output, expected)) in program.outputs.iter().zip(&expected).enumerate() {
             let values = [orders[0].1.read(*output)?, orders[1].1.read(*output)?];
-            add(values, expected, format!("output {k} after replay {replay}"));
+            add(
+                values,
+                expected,
+                format!("output {k} after replay {replay}"),
+            );
         }
     }
     for (leaf, _) in leaves.iter().filter(|(leaf, _)| leaf.state) {
-        let values = [
-            orders[0].0.read(&leaf.name)?,
-            orders[1].0.read(&leaf.name)?,
-        ];
+        let values = [orders[0].0.read(&leaf.name)?, orders[1].0.read(&leaf.name)?];
         add(values, &feeds[&leaf.name], format!("state '{}'", leaf.name));
     }
     Ok(worst)

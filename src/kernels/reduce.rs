@@ -232,6 +232,13 @@ fn stage(
         // The partial results stand as `outputs chunks`.
         let partial = Shape::new(1, 1, outputs, chunks);
         let kept = Shape::new(1, 1, outputs, 1);
-        stage((kind, loads), partial, kept, Shape::vector(chunks), result, lowered);
+        stage(
+            (kind, loads),
+            partial,
+            kept,
+            Shape::vector(chunks),
+            result,
+            lowered,
+        );
     }
 }

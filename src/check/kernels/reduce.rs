@@ -29,21 +29,27 @@ pub(super) fn checks() -> Vec<Check> {
             few.chain(tree).chain(fours),
         ));
         let shapes = [Shape::new(2, 7, 31, 37), Shape::new(2, 7, 31, 36)];
-        let textures = shapes
-            .into_iter()
-            .flat_map(|xs| [0b1101, 0b1000, 0b0111, 0b0011].map(|axes| case(kind, xs, axes, Loads::Texture)));
+        let textures = shapes.into_iter().flat_map(|xs| {
+            [0b1101, 0b1000, 0b0111, 0b0011].map(|axes| case(kind, xs, axes, Loads::Texture))
+        });
         checks.push(Check::kernel(format!("reduce/{name}/textures"), textures));
         checks.push(Check::kernel(format!("reduce/{name}/lengths"), ends));
         // Hardware's: 256 threads, and 8 terms at once.
         let ahead = |xs, axes| case(kind, xs, axes, Loads::Ahead);
         let shapes = [Shape::new(2, 7, 31, 37), Shape::new(2, 7, 31, 36)];
-        let axes = shapes.into_iter().flat_map(|xs| (1..16).map(move |axes| ahead(xs, axes)));
-        let lengths = [1, 7, 9, 64, 65, 255, 2047, 2049, 8191, 8196, 65_536, 65_537, 65_540];
+        let axes = shapes
+            .into_iter()
+            .flat_map(|xs| (1..16).map(move |axes| ahead(xs, axes)));
+        let lengths = [
+            1, 7, 9, 64, 65, 255, 2047, 2049, 8191, 8196, 65_536, 65_537, 65_540,
+        ];
         let lengths = lengths.map(|len| ahead(Shape::new(1, 2, 1, len), 0b1000));
         // Four threads to an output, which takes up to 256 terms.
-        let shared = [33, 64, 65, 100, 255, 256, 257].into_iter().flat_map(|terms| {
-            [5, 68].map(|outputs| ahead(Shape::new(1, terms, 1, outputs), 0b0010))
-        });
+        let shared = [33, 64, 65, 100, 255, 256, 257]
+            .into_iter()
+            .flat_map(|terms| {
+                [5, 68].map(|outputs| ahead(Shape::new(1, terms, 1, outputs), 0b0010))
+            });
         let ahead = axes.chain(lengths).chain(shared);
         checks.push(Check::kernel(format!("reduce/{name}/ahead"), ahead));
         checks.push(Check::kernel(format!("reduce/{name}/levels"), levels));

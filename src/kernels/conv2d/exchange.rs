@@ -18,8 +18,6 @@ pub(super) struct Exchange {
     right: u32,
     /// First and last column of its own quad that it reads.
     own: [u32; 2],
-    /// How many quads the lane's own quad lies to the right of its strip's.
-    shift: i32,
     padding: Padding,
 }
 
@@ -33,26 +31,18 @@ impl Exchange {
         width: usize,
         output: usize,
     ) -> Option<Self> {
-        if !row.quads || row.padding == Padding::Circular {
+        if !row.quads || row.padding == Padding::Circular || output != width {
             return None;
         }
-        // The quad of most columns, at or to the left of the strip's: the first strip of a row
-        // then has its left columns, and the last one its right columns, outside the image.
+        // The first strip of a row has its left columns, and the last one its right columns, outside
+        // the image.
         let columns = |quad: i32| {
             (0..row.columns)
                 .filter(move |&j| row.quad(j).0 == quad)
                 .count()
         };
-        let (first, count) = row.quad_range();
-        let shift = (first..first + count).max_by_key(|&q| (columns(q), q))?;
-        let (quads, strips) = ((width / 4) as i32, output.div_ceil(4) as i32);
-        let clamped = row.padding == Padding::Replicate;
-        if shift > 0 || strips + shift < quads || (clamped && (shift != 0 || strips != quads)) {
-            return None;
-        }
-        let (left, right) = (columns(shift - 1) as u32, columns(shift + 1) as u32);
-        let own = columns(shift) as u32;
-        if left + own + right != row.columns {
+        let [left, own, right] = [-1, 0, 1].map(|quad| columns(quad) as u32);
+        if own == 0 || left + own + right != row.columns {
             return None;
         }
         let start = row.quad(left).1 as u32;
@@ -62,7 +52,6 @@ impl Exchange {
             left,
             right,
             own: [start, start + own - 1],
-            shift,
             padding: row.padding,
         })
     }
@@ -75,9 +64,6 @@ impl Exchange {
 
     /// Places and masks, once for each thread.
     pub(super) fn declare(&self, text: &mut String) {
-        let quads = "i32(params.w / 4u)";
-        let _ = writeln!(text, "let own = i32(column / 4u) + {};", self.shift);
-        let _ = writeln!(text, "let place = u32(clamp(own, 0, {quads} - 1));");
         let _ = writeln!(text, "let first_strip = column == 0u;");
         let _ = writeln!(text, "let last_strip = column / 4u + 1u == across;");
         let _ = writeln!(
@@ -90,13 +76,10 @@ impl Exchange {
         for k in 0..self.rows {
             let _ = writeln!(
                 text,
-                "let at{k} = item / 4u + u32(resolve(top + {k}, i32(params.h))) * (params.w / 4u) + place;"
+                "let at{k} = item / 4u + u32(resolve(top + {k}, i32(params.h))) * (params.w / 4u) + column / 4u;"
             );
         }
         if self.padding == Padding::Zero {
-            let _ = writeln!(text, "let own_inside = own >= 0 && own < {quads};");
-            let _ = writeln!(text, "let left_inside = own >= 1 && own <= {quads};");
-            let _ = writeln!(text, "let right_inside = own >= -1 && own < {quads} - 1;");
             for k in 0..self.rows {
                 let _ = writeln!(text, "let visible{k} = inside(top + {k}, i32(params.h));");
             }
@@ -122,8 +105,8 @@ impl Exchange {
             );
             let _ = writeln!(
                 text,
-                "let halo{g} = halo_place(item{g} / {per_row}u, i32(item{g} % {per_row}u), {}, {}, leftmost, rightmost, across, bands);",
-                self.left, self.shift
+                "let halo{g} = halo_place(item{g} / {per_row}u, i32(item{g} % {per_row}u), {}, leftmost, rightmost, across, bands);",
+                self.left
             );
         }
     }
@@ -140,7 +123,7 @@ impl Exchange {
         let zero = self.padding == Padding::Zero;
         let own = format!("x_quad({plane} / 4u + at{k})");
         let own = match zero {
-            true => format!("select(vec4<f32>(), {own}, visible{k} && own_inside)"),
+            true => format!("select(vec4<f32>(), {own}, visible{k})"),
             false => own,
         };
         let _ = writeln!(text, "let {prefix}m{k} = {own};");
@@ -151,9 +134,9 @@ impl Exchange {
         };
         let neighbour = |component: u32, item: u32, left: bool| {
             let component = COMPONENTS[component as usize];
-            let (lane, end, strip, side, edge) = match left {
-                true => ("before", 0, "first_strip", "left_inside", 'x'),
-                false => ("after", self.lanes - 1, "last_strip", "right_inside", 'w'),
+            let (lane, end, strip, edge) = match left {
+                true => ("before", 0, "first_strip", 'x'),
+                false => ("after", self.lanes - 1, "last_strip", 'w'),
             };
             let halo = format!(
                 "subgroupBroadcast({prefix}h{}, {}u)",
@@ -162,7 +145,7 @@ impl Exchange {
             );
             let (halo, outside) = match zero {
                 true => (
-                    format!("select(0.0, {halo}, visible{k} && {side})"),
+                    format!("select(0.0, {halo}, visible{k})"),
                     "0.0".to_string(),
                 ),
                 false => (halo, format!("{prefix}m{k}.{edge}")),
@@ -200,19 +183,20 @@ mod tests {
     #[test]
     fn a_window_reads_its_own_quad_and_its_neighbours() {
         let e = Exchange::new(row(-1, 6, Padding::Replicate), 4, 8, 64, 64).expect("near");
-        assert_eq!((e.left, e.own, e.right, e.shift), (1, [0, 3], 1, 0));
+        assert_eq!((e.left, e.own, e.right), (1, [0, 3], 1));
         assert_eq!(e.halo(), (8, 1));
-        // The padded domain of an input gradient: 4 more columns on each side.
-        let e = Exchange::new(row(-5, 6, Padding::Zero), 4, 8, 64, 72).expect("near");
-        assert_eq!((e.left, e.own, e.right, e.shift), (1, [0, 3], 1, -1));
+        let e = Exchange::new(row(-2, 8, Padding::Zero), 4, 8, 64, 64).expect("near");
+        assert_eq!((e.left, e.own, e.right), (2, [0, 3], 2));
     }
 
     #[test]
     fn what_neighbours_do_not_have_is_refused() {
         assert!(Exchange::new(row(-1, 6, Padding::Circular), 4, 8, 64, 64).is_none());
-        // The strip's own quad lies to its right.
-        assert!(Exchange::new(row(4, 4, Padding::Zero), 1, 8, 64, 56).is_none());
-        // Columns beyond the last strip's neighbour.
+        // Nothing of the strip's own quad.
+        assert!(Exchange::new(row(4, 4, Padding::Zero), 1, 8, 64, 64).is_none());
+        // Columns beyond the nearest neighbours.
+        assert!(Exchange::new(row(-5, 14, Padding::Zero), 4, 8, 64, 64).is_none());
+        // The strips do not lie on the image's quads.
         assert!(Exchange::new(row(-1, 6, Padding::Zero), 4, 8, 64, 32).is_none());
     }
 }

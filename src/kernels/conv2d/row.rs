@@ -29,7 +29,7 @@ impl Row {
     }
 
     /// The first and the number of the quads that are read.
-    pub(super) fn quad_range(self) -> (i32, i32) {
+    fn quad_range(self) -> (i32, i32) {
         let first = self.quad(0).0;
         (first, self.quad(self.columns - 1).0 - first + 1)
     }

@@ -2,10 +2,10 @@
 //! field and a few output fields.
 
 use super::tile::nodes;
-use crate::kernels::reduce::Loads;
 use crate::group::SymmetricTable;
 use crate::kernels::Capabilities;
 use crate::kernels::conv2d::{PARTS, Pass, THREADS, Walk, window_variant};
+use crate::kernels::reduce::Loads;
 use crate::shape::{Shape, Window};
 use std::fmt::Write;
 

@@ -217,7 +217,10 @@ mod tests {
         let square = tape.mul(difference, difference).expect("fits");
         let loss = tape.sum_all(square).expect("fits");
         let gradients = tape.gradients(loss, &weights).expect("reach");
-        let mut outputs = vec![loss];
+        // Long after the gradients are known, and before the updates.
+        let late = (0..3 * AHEAD).fold(loss, |x, _| tape.sum_all(x).expect("sums"));
+        let before = tape.add(weights[0], late).expect("fits");
+        let mut outputs = vec![loss, before];
         for ((w, gradient), name) in weights.into_iter().zip(gradients).zip(["a", "b"]) {
             let moments = ["m", "v"].map(|m| tape.state(&format!("{m} {name}"), kernel));
             let constants = AdamConstants {
@@ -252,8 +255,8 @@ mod tests {
                     let touched: Vec<(Held, bool)> = work.accesses(b).collect();
                     let conflict = work.accesses(a).any(|(held, writes)| {
                         let scratch = matches!(held, Held::Scratch(..));
-                        let both = touched.iter().filter(|(other, _)| *other == held);
-                        both.map(|(_, also)| writes || *also || scratch).any(|c| c)
+                        let mut both = touched.iter().filter(|(other, _)| *other == held);
+                        both.any(|(_, also)| writes || *also || scratch)
                     });
                     assert!(!conflict || waves[&a] < waves[&b], "{a:?} {b:?}");
                 }
