@@ -59,7 +59,7 @@ impl Block {
     }
 
     /// A sensible start for hardware adapters, which reaches 0.4 of the multiply-adds of an NVIDIA
-    /// H100 (96 to 96 channels, 128 x 128 pixels): a thread holds 32
+    /// H100 and H200 (96 to 96 channels, 128 x 128 pixels): a thread holds 32
     /// accumulators and stages a dozen numbers, so that its 60 or so registers leave room for the
     /// 1024 to 2048 threads that hide a multiprocessor's latencies, on integrated adapters too; and
     /// 64 x 128 outputs to a workgroup make some hundred workgroups of a 128 x 128 image with 96
