@@ -1,10 +1,13 @@
-//! Networks with symmetric layers commute with the group, on the device and to rounding.
+//! Networks with symmetric layers commute with the group on the device: to the bit, if nothing but
+//! symmetric convolutions and pointwise functions of fields is in them, else to rounding.
 
 use super::harness::{Noise, wide};
-use super::plans::{outputs, random_parameters};
+use super::plans::{SMALL, outputs, random_parameters};
 use super::{Check, Context, Measure, relative_error};
 use crate::error::Result;
 use crate::group::Group;
+use crate::kernels::symmetric_conv::SymmetricAlgorithm;
+use crate::kernels::{Capabilities, Forced};
 use crate::models::{
     DenoisingCnnConfig, FieldsConfig, LearnedPrimalDualConfig, LearnedProximalGradientConfig,
     ModelConfig, NonlinearityKind, OperatorFacts, Sampling, Start, UNetConfig,
@@ -14,17 +17,30 @@ use crate::nn::{BasisKind, NormalisationKind, Parameters};
 use crate::operators::{FourierSampling, Identity, LinearOperator, RayTransform};
 use crate::reference::layout::grid_symmetry;
 use crate::shape::{GridSymmetry, Padding, RayGeometry, Shape};
+use crate::tape::plan::Plan;
 use crate::tape::{Tape, Var};
 use std::f64::consts::PI;
 
 /// Relative to the output's largest element.
 const BOUND: f64 = 1e-5;
 
+/// Where every rounding moves with the image.
+const EXACT: f64 = 0.0;
+
 /// A network, what it sees, and the name of its row.
 struct Entry {
     name: String,
     model: ModelConfig,
     domain: Domain,
+}
+
+impl Entry {
+    fn bound(&self) -> f64 {
+        match (&self.model, self.domain) {
+            (ModelConfig::LearnedProximalGradient(_), Domain::Image(_)) => EXACT,
+            _ => BOUND,
+        }
+    }
 }
 
 /// Every network of `models`, small: one line or block each.
@@ -197,17 +213,49 @@ fn proximal_gradient(
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
     for entry in entries() {
-        let Entry {
-            name,
-            model,
-            domain,
-        } = entry;
-        checks.push(Check::new(format!("equivariance/{name}"), move |context| {
-            let setting = Setting::new(&model, domain, context.seed)?;
-            setting.measure(|y| setting.on_device(context, y))
+        let row = format!("equivariance/{}", entry.name);
+        checks.push(Check::new(row, move |context| {
+            let setting = Setting::new(&entry.model, entry.domain, context.seed)?;
+            setting.measure(entry.bound(), |y| setting.on_device(context, SMALL, y))
         }));
     }
     checks
+}
+
+/// The network of C4 with each variant of its layers in the Fourier domain of the group in turn, on an
+/// image whose rows are read by fours: exact with all of them.
+pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
+    let setting = |seed| {
+        let model = proximal_gradient(
+            Group::cyclic(4),
+            BasisKind::Complete,
+            Padding::Replicate,
+            Start::Zero,
+        );
+        Setting::new(&model, Domain::Image(12), seed)
+    };
+    let variants = setting(0)
+        .and_then(|s| Plan::variants(&s.tape, &[s.output], capabilities, Forced::default()));
+    let variants = match variants {
+        Ok(variants) => variants,
+        Err(e) => {
+            let message = e.to_string();
+            let failed = move |_: &Context| Ok(Measure::failed(EXACT, message.clone()));
+            return vec![Check::new("variant/equivariance", failed)];
+        }
+    };
+    let fourier = variants.into_iter().filter(|(_, forced)| {
+        let expanded = |s| matches!(s, SymmetricAlgorithm::Expanded(_));
+        forced.symmetric.is_some_and(|s| !expanded(s))
+    });
+    let checks = fourier.map(|(name, forced)| {
+        let row = format!("variant/equivariance/{}", name.replace(' ', "-"));
+        Check::new(row, move |context| {
+            let setting = setting(context.seed)?;
+            setting.measure(EXACT, |y| setting.on_device(context, forced, y))
+        })
+    });
+    checks.collect()
 }
 
 /// What the network reconstructs from.
@@ -281,12 +329,13 @@ impl Setting {
         })
     }
 
-    fn on_device(&self, context: &Context, y: &[f32]) -> Result<Vec<f32>> {
+    fn on_device(&self, context: &Context, forced: Forced, y: &[f32]) -> Result<Vec<f32>> {
         let states: Vec<_> = (self.parameters.states())
             .map(|(name, shape, range)| (name, shape, &self.values[range]))
             .collect();
         outputs(
             &context.store(),
+            forced,
             &self.tape,
             self.output,
             &states,
@@ -295,10 +344,10 @@ impl Setting {
     }
 
     /// `f(T_g y) = T_g f(y)` for every element `g`, `run` being the network.
-    fn measure(&self, run: impl Fn(&[f32]) -> Result<Vec<f32>>) -> Result<Measure> {
+    fn measure(&self, bound: f64, run: impl Fn(&[f32]) -> Result<Vec<f32>>) -> Result<Measure> {
         let image = self.output.shape();
         let upright = wide(&run(&self.y)?);
-        let mut worst = Measure::new(0.0, BOUND);
+        let mut worst = Measure::new(0.0, bound);
         for g in 1..self.group.order() {
             let Some(symmetry) = self.group.grid_symmetry(g) else {
                 continue;
@@ -307,7 +356,7 @@ impl Setting {
             let found = run(&self.moved(symmetry))?;
             worst = worst.worse(Measure {
                 note: Some(format!("element {g} of {}", self.group)),
-                ..Measure::new(relative_error(&found, &expected), BOUND)
+                ..Measure::new(relative_error(&found, &expected), bound)
             });
         }
         Ok(worst)
@@ -368,7 +417,7 @@ mod tests {
         for entry in entries() {
             let symmetric = Setting::new(&entry.model, entry.domain, 3).expect("valid");
             let measure = symmetric
-                .measure(|y| on_host(&symmetric, y))
+                .measure(BOUND, |y| on_host(&symmetric, y))
                 .expect("evaluates");
             assert!(measure.error < 1e-6, "{}: {measure:?}", entry.name);
         }
@@ -383,7 +432,7 @@ mod tests {
                 let mut ordinary = Setting::new(&ordinary, domain, 3).expect("valid");
                 ordinary.group = group;
                 let measure = ordinary
-                    .measure(|y| on_host(&ordinary, y))
+                    .measure(BOUND, |y| on_host(&ordinary, y))
                     .expect("evaluates");
                 assert!(measure.error > 0.05, "{measure:?}");
             }

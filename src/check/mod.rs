@@ -238,7 +238,8 @@ fn registry(capabilities: Capabilities) -> Vec<Check> {
             ..capabilities
         };
         let rows = kernels::variants(capabilities).into_iter();
-        for row in rows.chain(plans::variants(capabilities)) {
+        let rows = rows.chain(plans::variants(capabilities));
+        for row in rows.chain(equivariance::variants(capabilities)) {
             if variants.iter().all(|known| known.name != row.name) {
                 variants.push(row);
             }
@@ -312,6 +313,7 @@ pub fn run_seeded(
     let mut checks = registry(capabilities);
     match filter.is_some_and(|filter| filter.starts_with(ON_REQUEST)) {
         true => {
+            checks.retain(|check| check.name.starts_with(ON_REQUEST));
             let left_out = left_out(capabilities);
             if !left_out.is_empty() {
                 log::warn!(

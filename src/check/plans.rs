@@ -135,7 +135,7 @@ fn forced(forced: Forced) -> Options {
 }
 
 /// Tiles that compile quickly; the default ones have their rows among the kernels.
-const SMALL: Forced = Forced {
+pub(super) const SMALL: Forced = Forced {
     images: Some(ImageAlgorithm::Tiled(Tile {
         channels: 4,
         rows: 2,
@@ -491,12 +491,13 @@ pub(super) fn random_parameters(parameters: &Parameters, noise: &mut Noise) -> V
 /// The outputs of a tape for given leaves, on the device.
 pub(super) fn outputs(
     store: &Store,
+    variants: Forced,
     tape: &Tape,
     output: Var,
     states: &[(&str, Shape, &[f32])],
     inputs: &[(&str, &[f32])],
 ) -> Result<Vec<f32>> {
-    let options = forced(SMALL);
+    let options = forced(variants);
     for (name, shape, values) in states {
         store.write(name, *shape, values)?;
     }

@@ -24,6 +24,13 @@ pub trait Family: Copy + PartialEq + Debug + Display {
     /// default may be among them.
     fn alternatives(capabilities: Capabilities, problem: &Self::Problem) -> Vec<Self>;
 
+    /// What is checked and may be asked for by name, but is not tried by the tuner, because a plan
+    /// would lose more by it than rounding.
+    fn by_request(capabilities: Capabilities, problem: &Self::Problem) -> Vec<Self> {
+        let _ = (capabilities, problem);
+        Vec::new()
+    }
+
     /// The choice that the caller of a plan insists on.
     fn forced(forced: &Forced) -> Option<Self>;
 
@@ -52,6 +59,13 @@ pub trait Family: Copy + PartialEq + Debug + Display {
             }
         }
         candidates
+    }
+
+    /// The candidates, then what there is by request.
+    fn all(capabilities: Capabilities, problem: &Self::Problem) -> Vec<Self> {
+        let mut all = Self::candidates(capabilities, problem);
+        all.extend(Self::by_request(capabilities, problem));
+        all
     }
 
     /// The candidate of this name.

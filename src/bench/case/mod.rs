@@ -79,7 +79,12 @@ impl Case {
                 }
                 let norm = network::norm(network, settings, &store)?;
                 let whole = Recorded::new(network, settings, norm)?;
-                (whole.compile(&store, options)?, mismatch)
+                let plan = whole.compile(&store, options)?;
+                let mismatch = match mismatch {
+                    None => whole.differs(&plan, gpu)?,
+                    found => found,
+                };
+                (plan, mismatch)
             }
         };
         Ok(Case {

@@ -4,6 +4,7 @@ use super::compared::{noise, wide};
 use super::ray::geometry;
 use crate::bench::name::{Network, Scan};
 use crate::error::Result;
+use crate::gpu::Gpu;
 use crate::group::Group;
 use crate::losses;
 use crate::models::{LearnedProximalGradientConfig, ModelConfig, OperatorFacts};
@@ -169,15 +170,27 @@ impl Recorded {
         }
         let expected = evaluate(&self.tape, &mut feeds, &[self.compared])?;
         let expected = expected.first().map_or(&[][..], Vec::as_slice);
-        let pairs = || found.iter().zip(expected);
-        let error: f64 = pairs().map(|(&f, e)| (f64::from(f) - e).powi(2)).sum();
-        let scale: f64 = expected.iter().map(|e| e * e).sum();
-        let relative = (error / scale).sqrt();
-        Ok((relative.is_nan() || relative > NETWORK).then(|| {
-            format!(
-                "it is {relative:.1e} off its twin, relative to the norm; {NETWORK:.0e} is allowed"
-            )
-        }))
+        Ok(apart(&found, expected).map(|error| format!("on a small image {error}")))
+    }
+
+    /// Why the result of `plan`, with the variants that were measured to be the fastest, is not that of
+    /// the defaults; without a run if it has the same.
+    ///
+    /// # Errors
+    /// Those of compiling and running.
+    pub fn differs(&self, plan: &Plan, gpu: &Gpu) -> Result<Option<String>> {
+        // A store of its own: a step changes its states.
+        let store = Store::new(gpu);
+        let default = self.compile(&store, Options::default())?;
+        if plan.chosen() == default.chosen() {
+            return Ok(None);
+        }
+        let result = |plan: &Plan| -> Result<Vec<f32>> {
+            plan.submit();
+            plan.read(self.compared)
+        };
+        let (found, expected) = (result(plan)?, wide(&result(&default)?));
+        Ok(apart(&found, &expected).map(|error| format!("with tuned variants {error}")))
     }
 
     /// The loss of a training step after the last replay of `plan`.
@@ -187,6 +200,17 @@ impl Recorded {
     pub fn first_output(&self, plan: &Plan) -> Result<Vec<f32>> {
         plan.read(self.outputs[0])
     }
+}
+
+/// How far `found` is off `expected`, if that is too far.
+fn apart(found: &[f32], expected: &[f64]) -> Option<String> {
+    let pairs = found.iter().zip(expected);
+    let error: f64 = pairs.map(|(&f, e)| (f64::from(f) - e).powi(2)).sum();
+    let scale: f64 = expected.iter().map(|e| e * e).sum();
+    let relative = (error / scale).sqrt();
+    (relative.is_nan() || relative > NETWORK).then(|| {
+        format!("it is {relative:.1e} off, relative to the norm; {NETWORK:.0e} is allowed")
+    })
 }
 
 /// What the network of a benchmark reconstructs from.
@@ -263,4 +287,20 @@ fn perturbed(parameters: &Parameters) -> Vec<f32> {
         }
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NETWORK, apart};
+
+    #[test]
+    fn only_what_agrees_is_timed() {
+        let expected = [3.0, -4.0];
+        let off = (6.0 * NETWORK) as f32;
+        assert_eq!(apart(&[3.0, -4.0 + off / 2.0], &expected), None);
+        assert!(apart(&[3.0, -4.0 + off], &expected).is_some());
+        assert!(apart(&[3.0, f32::NAN], &expected).is_some());
+        // Nothing to compare with is no agreement.
+        assert!(apart(&[], &[]).is_some());
+    }
 }

@@ -155,8 +155,7 @@ fn of_family<F: Family>(
     problem: &F::Problem,
     forced: fn(F) -> Forced,
 ) -> Variants {
-    let candidates = F::candidates(capabilities, problem).into_iter();
-    candidates
-        .map(|candidate| (candidate.to_string(), forced(candidate)))
+    let all = F::all(capabilities, problem).into_iter();
+    all.map(|candidate| (candidate.to_string(), forced(candidate)))
         .collect()
 }

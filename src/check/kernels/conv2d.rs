@@ -311,6 +311,20 @@ fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
             &SHAPES,
             all,
         ),
+        trial(
+            "winograd-4x4-many",
+            winograd(Outputs::Four, Product::Tiled(tile(None))),
+            three,
+            &MANY,
+            &[Padding::Zero],
+        ),
+        trial(
+            "winograd-2x2-many",
+            winograd(Outputs::Two, Product::Tiled(tile(None))),
+            three,
+            &MANY,
+            &[Padding::Zero],
+        ),
         trial("uniform", uniform(tile(None)), three, &SHAPES, all),
         trial(
             "uniform-shared",
@@ -452,7 +466,8 @@ fn fuse(twin: &mut Twin, bias: &[f32], residual: &[f32], output: Shape) {
 /// all taps of all channels one after another. Input: so does a tiled one, and then adds the padded
 /// places that stand for a pixel, at most one for each tap; the readable one adds the channels, then
 /// every pair of tap and output that reads the pixel. Weight: a thread adds the rows of its columns, or
-/// the pixels of its segments, then come at most 64 parts.
+/// the pixels of its segments, then come the parts, in sums
+/// of at most 64.
 fn roundings(work: Work, xs: Shape, ws: Shape, ys: Shape, window: Window) -> f64 {
     let taps = window.size * window.size;
     let terms = match work {

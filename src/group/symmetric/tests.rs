@@ -103,9 +103,10 @@ fn products_are_as_few_as_the_irreps_allow() {
 #[test]
 fn programs_are_equivariant_to_the_bit() {
     for group in Group::ON_GRID {
-        for input in KINDS {
-            for output in KINDS {
-                let conv = conv(group, input, output, 3);
+        for [input, output] in KINDS.into_iter().flat_map(|a| KINDS.map(|b| [a, b])) {
+            let there = conv(group, input, output, 3);
+            let back = there.transposed();
+            for (conv, [input, output]) in [(there, [input, output]), (back, [output, input])] {
                 let table = SymmetricTable::new(&conv);
                 let mut random = numbers(9);
                 let coefficients: Vec<f64> = (0..conv.basis().len()).map(|_| random()).collect();

@@ -145,9 +145,11 @@ impl Unrolled {
                 let _ = writeln!(text, "let b{k}_{j} = subgroupBroadcast({pixel}, {lane}u);");
             }
         }
-        for t in 0..size * size {
-            for r in 0..self.tile.rows {
-                for p in 0..4u32 {
+        // Taps last: as many sums as there are taps stay in registers and wait for none of the others,
+        // and share a number of the gradient.
+        for r in 0..self.tile.rows {
+            for p in 0..4u32 {
+                for t in 0..size * size {
                     let (k, j) = (r + t / size, p + t % size);
                     let component = COMPONENTS[p as usize];
                     let _ = writeln!(

@@ -151,6 +151,15 @@ impl fmt::Display for SymmetricWeightAlgorithm {
 }
 
 impl SymmetricImageProblem {
+    /// The convolution with the expanded kernel, as suits the adapter.
+    fn expanded(&self, capabilities: Capabilities) -> SymmetricAlgorithm {
+        let dense = ImageProblem {
+            transposed: self.transposed,
+            convolution: self.convolution.dense(),
+        };
+        SymmetricAlgorithm::Expanded(ImageAlgorithm::default_for(capabilities, &dense))
+    }
+
     /// Whether blocks of this shape have room for its fields.
     fn takes(&self, block: Block) -> bool {
         let SymmetricProblem { conv, x, outputs } = &self.convolution;
@@ -215,17 +224,23 @@ impl Family for SymmetricAlgorithm {
         });
         let others = others.into_iter().filter(fits).take(3);
         let tiles = tiles.into_iter().filter(fits).chain(others);
-        let dense = ImageProblem {
-            transposed: problem.transposed,
-            convolution: problem.convolution.dense(),
-        };
-        let dense = ImageAlgorithm::default_for(capabilities, &dense);
         let blocks = (BLOCKS.into_iter())
             .filter(|&block| block.suits(capabilities) && problem.takes(block))
             .map(SymmetricAlgorithm::Block);
-        (blocks.chain(tiles.map(SymmetricAlgorithm::Fourier)))
-            .chain([SymmetricAlgorithm::Expanded(dense)])
-            .collect()
+        let mut all: Vec<Self> = (blocks.chain(tiles.map(SymmetricAlgorithm::Fourier))).collect();
+        if problem.transposed {
+            all.push(problem.expanded(capabilities));
+        }
+        all
+    }
+
+    /// The expanded kernel is equivariant up to rounding only: no network is to lose its exact symmetry
+    /// by tuning. Input gradients are equal up to rounding at the border anyway.
+    fn by_request(capabilities: Capabilities, problem: &SymmetricImageProblem) -> Vec<Self> {
+        match problem.transposed {
+            true => Vec::new(),
+            false => vec![problem.expanded(capabilities)],
+        }
     }
 
     fn forced(forced: &Forced) -> Option<Self> {

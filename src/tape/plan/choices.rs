@@ -108,7 +108,7 @@ impl Collection {
         if !self.subjects.iter().any(known) {
             self.subjects.push(subject);
         }
-        for candidate in F::candidates(capabilities, problem) {
+        for candidate in F::all(capabilities, problem) {
             let name = format!("{}/{candidate}", F::NAME);
             if !self.variants.iter().any(|(known, _)| *known == name) {
                 let mut forced = others;
