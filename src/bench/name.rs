@@ -119,7 +119,8 @@ pub enum Benchmark {
     /// `step/SCAN/GROUP/WIDTH/SIZE`: one training step of learned proximal gradient, 8 blocks,
     /// batch 1, optimiser included.
     Step(Network),
-    /// `infer/SCAN/GROUP/WIDTH/SIZE`: the reconstruction alone, frozen to plain convolutions.
+    /// `infer/SCAN/GROUP/WIDTH/SIZE`: the reconstruction alone, as deployed: frozen to
+    /// plain convolutions if the group is off the pixel grid.
     Infer(Network),
 }
 
