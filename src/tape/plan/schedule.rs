@@ -198,8 +198,9 @@ mod tests {
         Draft::new(tape, outputs, choices).expect("compiles")
     }
 
-    /// A training step of two convolutions, with a state that is read before and after its update.
-    fn step() -> (Tape, Vec<Var>) {
+    /// A training step of two convolutions, with a state that is read before and after its update:
+    /// before it when `late` launches that wait for one another are done.
+    fn step(late: usize) -> (Tape, Vec<Var>) {
         let mut tape = Tape::new();
         let window = Window::same(3, Padding::Replicate);
         let image = Shape::new(1, 16, 64, 64);
@@ -217,8 +218,8 @@ mod tests {
         let square = tape.mul(difference, difference).expect("fits");
         let loss = tape.sum_all(square).expect("fits");
         let gradients = tape.gradients(loss, &weights).expect("reach");
-        // Long after the gradients are known, and before the updates.
-        let late = (0..3 * AHEAD).fold(loss, |x, _| tape.sum_all(x).expect("sums"));
+        let late = (0..late).fold(y, |x, _| tape.transpose(x, [0, 1, 3, 2]).expect("fits"));
+        let late = tape.sum_all(late).expect("sums");
         let before = tape.add(weights[0], late).expect("fits");
         let mut outputs = vec![loss, before];
         for ((w, gradient), name) in weights.into_iter().zip(gradients).zip(["a", "b"]) {
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     fn launches_that_touch_the_same_memory_keep_their_order() {
-        let (tape, outputs) = step();
+        let (tape, outputs) = step(3 * AHEAD);
         for software in [false, true] {
             let draft = draft(&tape, &outputs, software);
             let (work, waves) = (draft.work(), waves(&draft));
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_lives_at_once_has_buffers_of_its_own() {
-        let (tape, outputs) = step();
+        let (tape, outputs) = step(0);
         let draft = draft(&tape, &outputs, false);
         let (work, waves) = (draft.work(), waves(&draft));
         let mut spans: HashMap<Held, (usize, usize)> = HashMap::new();
@@ -289,7 +290,7 @@ mod tests {
 
     #[test]
     fn gradients_of_weights_and_input_overlap_on_hardware_alone() {
-        let (tape, outputs) = step();
+        let (tape, outputs) = step(0);
         let [hardware, software] = [false, true].map(|s| draft(&tape, &outputs, s));
         let waves = waves(&hardware);
         let launches = |name: &str| -> Vec<usize> {
