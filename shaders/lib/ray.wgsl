@@ -119,10 +119,10 @@ fn write(at: Indices, value: Lanes) {
 }
 #endif
 
+#ifdef SHARED
 // Results of a workgroup, or fours of pixels with FOUR.
 const NEIGHBOURS: u32 = THREADS / SHARES;
 
-#ifdef SHARED
 var<workgroup> sums: array<Lanes, THREADS>;
 
 // Which of the workgroup's results a thread works on. Threads next to each other work on results next
@@ -151,6 +151,10 @@ fn joined(own: Lanes, lane: u32) -> Lanes {
     return sums[lane];
 }
 #else
+const THREADS: u32 = 64u;
+const SHARES: u32 = 1u;
+const NEIGHBOURS: u32 = THREADS;
+
 fn neighbour(lane: u32) -> u32 {
     return lane;
 }

@@ -192,10 +192,12 @@ impl Kernel<'_> {
         };
         let views = geometry.angles.len();
         let [threads, shares] = reading.workgroup();
-        let mut variant = (Variant::new())
-            .constant("THREADS", threads as u32)
-            .constant("SHARES", shares as u32)
-            .flag_if("SHARED", shares > 1);
+        let mut variant = Variant::new();
+        if shares > 1 {
+            variant = (variant.flag("SHARED"))
+                .constant("THREADS", threads as u32)
+                .constant("SHARES", shares as u32);
+        }
         if views <= UNIFORM_VIEWS {
             variant = variant
                 .flag("UNIFORM_VIEWS")
