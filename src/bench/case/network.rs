@@ -3,7 +3,7 @@
 use super::compared::{noise, wide};
 use super::ray::geometry;
 use crate::bench::name::{Network, Scan};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::group::Group;
 use crate::losses;
@@ -174,14 +174,20 @@ impl Recorded {
     }
 
     /// Why the result of `plan`, with the variants that were measured to be the fastest, is not that of
-    /// the defaults; without a run if it has the same.
+    /// the defaults; without a run if it has the same, or if there is no memory for both.
     ///
     /// # Errors
     /// Those of compiling and running.
     pub fn differs(&self, plan: &Plan, gpu: &Gpu) -> Result<Option<String>> {
         // A store of its own: a step changes its states.
         let store = Store::new(gpu);
-        let default = self.compile(&store, Options::default())?;
+        let default = match self.compile(&store, Options::default()) {
+            Err(Error::OutOfMemory { .. }) => {
+                log::warn!("bench: no memory to compare the tuned network with the untuned one");
+                return Ok(None);
+            }
+            other => other?,
+        };
         if plan.chosen() == default.chosen() {
             return Ok(None);
         }

@@ -19,6 +19,9 @@ const PIXELS: u32 = 4;
 const WORKGROUPS: usize = 1024;
 /// Partial sums where there are few tiles.
 const MOST_PARTS: usize = 4 * PARTS;
+/// Segments of a workgroup where there are more than [`PARTS`]: the loads of one are under way while it
+/// works on another, and its partial sums are written for all of them once.
+const LEAST_SEGMENTS: usize = 4;
 
 /// What the gradient of a pair of fields is made of.
 pub(in crate::kernels) struct Pair<'a> {
@@ -140,8 +143,12 @@ impl WeightBlock {
             dy.c().div_ceil(blocks.outputs as usize) * x.c().div_ceil(blocks.inputs as usize);
         let segments = dy.n() * dy.h() * dy.w().div_ceil(blocks.columns as usize);
         // Workgroups that share a tile: as many as fill a large adapter several times, but not
-        // more than the second pass may add. Each takes every `splits`-th segment.
-        let splits = segments.min((WORKGROUPS / tiles).clamp(PARTS, MOST_PARTS));
+        // more than the second pass may add, nor beyond PARTS so many that they have little to do.
+        // Each takes every `splits`-th segment.
+        let most = (WORKGROUPS / tiles)
+            .min(MOST_PARTS)
+            .min(segments / LEAST_SEGMENTS);
+        let splits = segments.min(most.max(PARTS));
         let own = outputs_of(window);
         let threads = blocks.threads(own, input_size).max(FEWEST);
         let unrolled = Unrolled {

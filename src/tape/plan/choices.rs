@@ -54,6 +54,11 @@ impl Choices {
         })
     }
 
+    /// Whether the caller has said how launches follow one another.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.overlap.is_some()
+    }
+
     /// Whether launches overlap: software runs one after another anyway, and copies into textures
     /// between them.
     pub(super) fn overlap(&self) -> bool {
@@ -71,6 +76,11 @@ impl Choices {
             chosen: Vec::new(),
             collection: Some(Collection::default()),
         }
+    }
+
+    /// With launches that overlap, or not.
+    pub(super) fn overlapping(self, overlap: Option<bool>) -> Self {
+        Choices { overlap, ..self }
     }
 
     /// The algorithm for `problem`.

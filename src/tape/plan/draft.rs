@@ -89,6 +89,30 @@ impl Draft {
         Ok(draft)
     }
 
+    /// The same for a device: one launch after another if launches that overlap would take more
+    /// memory than there may be, and nobody asked for either.
+    pub(super) fn fitting(
+        tape: &Tape,
+        outputs: &[Var],
+        choices: Choices,
+        store: &Store,
+    ) -> Result<Self> {
+        let free = !choices.is_ordered();
+        let mut draft = Self::new(tape, outputs, choices)?;
+        let available = store.gpu().memory_limit().unwrap_or(u64::MAX);
+        if free && draft.memory(Some(store))?.total() > available {
+            draft.put_in_order();
+        }
+        Ok(draft)
+    }
+
+    /// One launch after another, as recorded.
+    fn put_in_order(&mut self) {
+        self.schedule = Schedule::in_order(self.work());
+        self.assign();
+        self.textures = Textures::assign(self);
+    }
+
     /// What the schedule is made from.
     pub(super) fn work(&self) -> Work<'_> {
         Work {

@@ -36,7 +36,8 @@ pub struct Options {
     /// ([`Gpu::tuning`]); else the defaults for the kind of adapter.
     pub tuned: bool,
     /// Whether launches that do not wait for one another may overlap; else as suits the adapter: on
-    /// hardware they do. The results are the same to the bit.
+    /// hardware they do, unless the plan then takes more memory than there may be. The results are the
+    /// same to the bit.
     pub overlap: Option<bool>,
 }
 
@@ -115,7 +116,7 @@ impl Plan {
     pub fn compile(tape: &Tape, outputs: &[Var], store: &Store, options: Options) -> Result<Self> {
         check_updates(tape.nodes(), outputs)?;
         let gpu = store.gpu().clone();
-        let draft = Draft::new(tape, outputs, Choices::new(&gpu, options, true)?)?;
+        let draft = Draft::fitting(tape, outputs, Choices::new(&gpu, options, true)?, store)?;
         let memory = draft.memory(Some(store))?;
         if let Some(available) = gpu.memory_limit()
             && memory.total() > available
@@ -144,7 +145,7 @@ impl Plan {
         options: Options,
     ) -> Result<Memory> {
         let choices = Choices::new(store.gpu(), options, false)?;
-        Draft::new(tape, outputs, choices)?.memory(Some(store))
+        Draft::fitting(tape, outputs, choices, store)?.memory(Some(store))
     }
 
     /// The operations of a tape that several kernels compute, with their candidates: what
@@ -187,7 +188,8 @@ impl Plan {
         capabilities: Capabilities,
         options: Options,
     ) -> Result<Memory> {
-        let choices = Choices::collecting(capabilities, options.forced);
+        let choices =
+            Choices::collecting(capabilities, options.forced).overlapping(options.overlap);
         Draft::new(tape, outputs, choices)?.memory(None)
     }
 

@@ -315,6 +315,22 @@ mod tests {
     }
 
     #[test]
+    fn a_state_in_two_nodes_is_one_memory() {
+        let mut tape = Tape::new();
+        let shape = Shape::new(1, 1, 64, 65);
+        let [first, again] = [0, 1].map(|_| tape.state("w", shape));
+        let x = tape.input("x", shape);
+        let late = (0..AHEAD).fold(x, |x, _| tape.transpose(x, [0, 1, 3, 2]).expect("fits"));
+        let read = tape.add(again, late).expect("fits");
+        let new = tape.assign(first, x).expect("fits");
+        let draft = draft(&tape, &[read, new], false);
+        let waves = waves(&draft);
+        let last = |t: usize| waves[&[t, draft.lowered[t].launches.len() - 1]];
+        let task = |v: Var| draft.task_of[&v.index()];
+        assert!(last(task(read)) < waves[&[task(new), 0]]);
+    }
+
+    #[test]
     fn what_is_large_and_far_ahead_waits() {
         let mut tape = Tape::new();
         let image = Shape::new(1, 16, 128, 128);
