@@ -1,5 +1,5 @@
-// Exact transpose of the ray transform: for each pixel a thread, or several of which each takes every
-// so many views (lib/ray), gathers in every view the bins whose rays interpolate from it, with the
+// Exact transpose of the ray transform: for each pixel a thread, in one entry of the batch or in several,
+// or several threads of which each takes every so many views (lib/ray), gathers in every view the bins whose rays interpolate from it, with the
 // transform's own weights.
 //
 // params: extents, and the fan.
@@ -21,23 +21,25 @@ fn main(
 ) {
     let thread = linear_workgroup(group, groups) * NEIGHBOURS + neighbour(lane);
     let pixels = params.rows * params.columns;
-    let there = thread * LANES < params.n * pixels;
+    let all = groups_of_entries() * pixels;
+    let there = thread * LANES < all;
     // What is beyond the last result repeats it.
-    let i = min(thread * LANES + NUMBERS, Indices(params.n * pixels - 1u));
+    let i = min(thread * LANES + NUMBERS, Indices(all - 1u));
     let turn = i / params.columns;
-    let item = turn / params.rows;
+    let group_of_entries = turn / params.rows;
     let column = Lanes(i - turn * params.columns);
-    let row = Lanes(turn - item * params.rows);
+    let row = Lanes(turn - group_of_entries * params.rows);
     let centred_column = column - 0.5 * f32(params.columns - 1u);
     let centred_row = row - 0.5 * f32(params.rows - 1u);
-    let base = (params.item + item) * params.views * params.bins - params.start;
+    let entry = group_of_entries * ENTRIES;
+    let origins = places(entry, params.views * params.bins);
     // Beyond the last pixel there is nothing to add.
     let end = select(0u, params.end, there);
-    var total = Lanes(0.0);
+    var total = each(0.0);
     for (var v = params.begin + first_term(lane); v < end; v += SHARES) {
         let view = views[v];
-        let line_of_bins = base + v * params.bins;
-        var part = Lanes(0.0);
+        let line_of_bins = v * params.bins - params.start;
+        var part = each(0.0);
 #ifdef FAN
         let near = bins_near(view, centred_row, centred_column);
         let last = f32(params.bins - 1u);
@@ -48,10 +50,10 @@ fn main(
             let line = select(centred_column, centred_row, along);
             let pixel = select(row, column, along);
             let weight = share(crossing(ray, line) - pixel, ray.per_line) * abs(ray.metres);
-            let value = weight * elements(line_of_bins + Indices(bin));
-            part += select(Lanes(0.0), value, Lanes(k) < near.count);
+            let value = times(elements_of(origins, line_of_bins + Indices(bin)), weight);
+            part = plus(part, only(Lanes(k) < near.count, value));
         }
-        total += part;
+        total = plus(total, part);
 #else
         let along = view.w > 0.0;
         let line = select(centred_column, centred_row, along);
@@ -65,18 +67,14 @@ fn main(
         let at = line_of_bins + Indices(first);
         for (var k = 0u; k < WINDOW; k++) {
             let ray = ray_of(view, first + f32(k));
-            part += share(crossing(ray, line) - pixel, ray.per_line) * elements(at + k);
+            let weight = share(crossing(ray, line) - pixel, ray.per_line);
+            part = plus(part, times(elements_of(origins, at + k), weight));
         }
-        total += part * abs(view.w);
+        total = plus(total, times(part, Lanes(abs(view.w))));
 #endif
     }
-    total = joined(total, lane);
+    total = joined_entries(total, lane);
     if there && first_term(lane) == 0u {
-        let at = params.item * pixels + i;
-        // Earlier dispatches have added the views before.
-        if params.begin > 0u {
-            total += results(at);
-        }
-        write(at, total);
+        put(places(entry, pixels), i - group_of_entries * pixels, total);
     }
 }

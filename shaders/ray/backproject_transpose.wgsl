@@ -1,5 +1,6 @@
-// Exact transpose of the pixel-driven back-projection: a thread for each bin of a view, or several of
-// which each takes every so many pixel lines (lib/ray), gathers the pixels that interpolate from the
+// Exact transpose of the pixel-driven back-projection: a thread for each bin of a view, in one entry of
+// the batch or in several, or several threads of which each takes every so many pixel lines (lib/ray),
+// gathers the pixels that interpolate from the
 // bin, with the back-projection's own weights.
 //
 // params: extents, and the fan.
@@ -21,11 +22,11 @@ fn main(
 ) {
     let ray = linear_workgroup(group, groups) * NEIGHBOURS + neighbour(lane);
     let rays = params.views * params.bins;
-    let there = ray < params.n * rays;
+    let there = ray < groups_of_entries() * rays;
     let turn = ray / params.bins;
-    let item = turn / params.views;
+    let group_of_entries = turn / params.views;
     let bin = f32(ray - turn * params.bins);
-    let view = views[turn - item * params.views];
+    let view = views[turn - group_of_entries * params.views];
     let row_centre = 0.5 * f32(params.rows - 1u);
     let column_centre = 0.5 * f32(params.columns - 1u);
     // Lines are rows where the place moves faster along columns, else columns. The source holds
@@ -44,7 +45,8 @@ fn main(
     let centre = select(row_centre, column_centre, along);
     let line_stride = select(1u, params.columns, along);
     let step = select(params.columns, 1u, along);
-    let base = (params.item + item) * params.rows * params.columns - params.start;
+    let entry = group_of_entries * ENTRIES;
+    let origins = places(Indices(entry), params.rows * params.columns);
     // Beyond the last ray there is nothing to add.
     let first_line = lines.x + LANES * first_term(lane);
     let end_line = select(0u, lines.y, there);
@@ -62,7 +64,7 @@ fn main(
     let high_line = select(before.per_line, next.per_line, grows);
     let high_centre = select(before.at_centre, next.at_centre, grows);
     let high_bounds = select(before.steep, next.steep, grows) / own.steep > Lanes(0.05);
-    var total = Lanes(0.0);
+    var total = each(0.0);
     for (var line = first_line; line < end_line; line += LANES * SHARES) {
         let here = line + NUMBERS;
         let l = Lanes(here) - line_centre;
@@ -79,24 +81,25 @@ fn main(
             clamp(floor(high) + 1.0, Lanes(pixels.x), Lanes(pixels.y)),
             high_bounds,
         );
-        let at = base + min(here, Indices(lines.y - 1u)) * line_stride;
+        let at = min(here, Indices(lines.y - 1u)) * line_stride - params.start;
         let count = select(Lanes(0.0), end - first, here < Indices(lines.y));
-        var part = Lanes(0.0);
+        var part = each(0.0);
         for (var k = 0.0; k < largest(count); k += 1.0) {
             let pixel = min(first + k, Lanes(pixels.y - 1.0));
             let p = pixel - centre;
             let place = bin_place(view, select(p, l, along), select(l, p, along));
-            let value = hat(place.bin - bin) * place.weight * elements(at + Indices(pixel) * step);
-            part += select(Lanes(0.0), value, Lanes(k) < count);
+            let weight = hat(place.bin - bin) * place.weight;
+            let value = times(elements_of(origins, at + Indices(pixel) * step), weight);
+            part = plus(part, only(Lanes(k) < count, value));
         }
-        total += part;
+        total = plus(total, part);
     }
 #else
     let per_pixel = select(view.y, view.x, along);
     let per_line = select(view.x, view.y, along);
     let reach = abs(1.0 / per_pixel) + 0.01;
     let highest = max(pixels.y - f32(WINDOW), pixels.x);
-    var total = Lanes(0.0);
+    var total = each(0.0);
     for (var line = first_line; line < end_line; line += LANES * SHARES) {
         // WINDOW pixels hold all that fall within one bin of this one, and a little more for the
         // rounding of `middle`: the weight decides.
@@ -104,26 +107,21 @@ fn main(
         let l = Lanes(here) - line_centre;
         let middle = (bin - view.z - per_line * l) / per_pixel + centre;
         let first = clamp(ceil(middle - reach), Lanes(pixels.x), Lanes(highest));
-        let at = base + min(here, Indices(lines.y - 1u)) * line_stride;
-        var part = Lanes(0.0);
+        let at = min(here, Indices(lines.y - 1u)) * line_stride - params.start;
+        var part = each(0.0);
         for (var k = 0u; k < WINDOW; k++) {
             // The source may hold fewer pixels than the window.
             let pixel = min(first + f32(k), Lanes(pixels.y - 1.0));
             let p = pixel - centre;
             let place = bin_place(view, select(p, l, along), select(l, p, along));
             let weight = select(Lanes(0.0), hat(place.bin - bin), first + f32(k) < Lanes(pixels.y));
-            part += weight * elements(at + Indices(pixel) * step);
+            part = plus(part, times(elements_of(origins, at + Indices(pixel) * step), weight));
         }
-        total += select(Lanes(0.0), part, here < Indices(lines.y));
+        total = plus(total, only(here < Indices(lines.y), part));
     }
 #endif
-    var value = sum(joined(total, lane));
+    total = joined_entries(total, lane);
     if there && first_term(lane) == 0u {
-        let at = params.item * rays + ray;
-        // Earlier dispatches have added the rows before.
-        if params.begin > 0u {
-            value += result[at];
-        }
-        result[at] = value;
+        put_sum(places(Indices(entry), rays), ray - group_of_entries * rays, total);
     }
 }

@@ -1,6 +1,6 @@
-// Ray transform, Joseph's or Siddon's method: a thread for each ray, or several of which each takes
-// every so many lines (lib/ray), steps through one pixel line after another and reads the two pixels
-// next to where the ray crosses it.
+// Ray transform, Joseph's or Siddon's method: a thread for each ray, in one entry of the batch or in
+// several, or several threads of which each takes every so many lines (lib/ray), steps through one pixel
+// line after another and reads the two pixels next to where the ray crosses it.
 //
 // params: extents, and the fan.
 // source: the image, N 1 H W.
@@ -21,11 +21,11 @@ fn main(
 ) {
     let ray = linear_workgroup(group, groups) * NEIGHBOURS + neighbour(lane);
     let rays = params.views * params.bins;
-    let there = ray < params.n * rays;
+    let there = ray < groups_of_entries() * rays;
     let turn = ray / params.bins;
-    let item = turn / params.views;
+    let group_of_entries = turn / params.views;
     let bin = ray - turn * params.bins;
-    let view = views[turn - item * params.views];
+    let view = views[turn - group_of_entries * params.views];
     // Lines are rows or columns. The source holds these lines, and these pixels of each.
     let steps = ray_of(view, Lanes(f32(bin)));
     let along = one(steps.metres) > 0.0;
@@ -36,7 +36,8 @@ fn main(
     let line_stride = select(1u, params.columns, along);
     let step = select(params.columns, 1u, along);
     let line_centre = 0.5 * f32(select(params.columns, params.rows, along) - 1u);
-    let base = (params.item + item) * params.rows * params.columns - params.start;
+    let entry = group_of_entries * ENTRIES;
+    let origins = places(Indices(entry), params.rows * params.columns);
     // Lines whose crossing lies on the pixels or less than one outside.
     var begin = lines.x;
     var end = lines.y;
@@ -58,27 +59,22 @@ fn main(
     let four = (begin - lines.x) / LANES;
     line = lines.x + LANES * (four + (first_term(lane) - four) % SHARES);
 #endif
-    var total = Lanes(0.0);
+    var total = each(0.0);
     while line < end {
         // Blocks of 16 keep the rounding of the sum low.
         let stop = min(line + 16u * LANES * SHARES, end);
-        var part = Lanes(0.0);
+        var part = each(0.0);
         for (; line < stop; line += LANES * SHARES) {
             let here = line + NUMBERS;
             let place = crossing(steps, Lanes(here) - line_centre);
-            let at = base + min(here, Indices(end - 1u)) * line_stride;
-            let value = interpolate(place, steps.per_line, pixels.x, pixels.y - 1.0, at, step);
-            part += select(Lanes(0.0), value, here < Indices(end));
+            let at = min(here, Indices(end - 1u)) * line_stride - params.start;
+            let pair = between(place, steps.per_line, pixels.x, pixels.y - 1.0, at, step);
+            part = plus(part, only(here < Indices(end), interpolated(pair, origins)));
         }
-        total += part;
+        total = plus(total, part);
     }
-    var value = sum(joined(total, lane)) * abs(one(steps.metres));
+    total = times(joined_entries(total, lane), abs(steps.metres));
     if there && first_term(lane) == 0u {
-        let at = params.item * rays + ray;
-        // Earlier dispatches have added the rows before.
-        if params.begin > 0u {
-            value += result[at];
-        }
-        result[at] = value;
+        put_sum(places(Indices(entry), rays), ray - group_of_entries * rays, total);
     }
 }

@@ -1,13 +1,14 @@
-//! What the adapter could reach: multiply-adds in registers, and copies between buffers.
+//! What the adapter could reach: multiply-adds in registers, single numbers gathered from a cache, and
+//! copies between buffers.
 
 use super::Ceiling;
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu, Pipeline};
+use crate::gpu::{Buffer, Gpu};
+use crate::kernels::gather::{ELEMENTS, gather};
 use crate::kernels::multiply_add::multiply_add;
-use crate::kernels::{Dispatch, Launch, Range, Slot, encode, layout};
-use crate::reference::multiply_add as twin;
+use crate::kernels::{Dispatch, Launch, Range, Slot, Work, encode, layout};
+use crate::reference;
 use crate::shape::Shape;
-use std::sync::Arc;
 use std::time::Instant;
 
 const ROUNDS: u32 = 64;
@@ -19,17 +20,23 @@ const LONG_ENOUGH: f64 = 30.0;
 /// Measures the ceiling as the best of `samples`.
 ///
 /// # Errors
-/// [`Error::Device`] if the multiply-adds give wrong numbers; those of compiling and running.
+/// [`Error::Device`] if the kernels give wrong numbers; those of compiling and running.
 pub(super) fn measure(gpu: &Gpu, samples: usize) -> Result<Ceiling> {
-    let chains = [false, true].map(|fused| Chains::new(gpu, fused));
-    let [plain, fused] = chains;
-    let (plain, fused) = (plain?, fused?);
+    let [plain, fused] = [false, true].map(|fused| Kernel::chains(gpu, fused));
+    let [stored, uniform] = [false, true].map(|uniform| Kernel::gathers(gpu, uniform));
+    let chains = [plain?, fused?];
+    let gathers = [stored?, uniform?];
     let copy = Copy::new(gpu)?;
     let mut ceiling = Ceiling::default();
-    gpu.warm_up(|| fused.run(gpu))?;
+    gpu.warm_up(|| chains[0].run(gpu))?;
     for _ in 0..samples.max(3) {
-        for chains in [&plain, &fused] {
-            ceiling.fma_gflops = ceiling.fma_gflops.max(chains.gflops(gpu)?);
+        for kernel in &chains {
+            let gflops = kernel.rate(gpu, kernel.work.flops)?;
+            ceiling.fma_gflops = ceiling.fma_gflops.max(gflops);
+        }
+        for kernel in &gathers {
+            let gnumbers = kernel.rate(gpu, kernel.work.gathers)?;
+            ceiling.gather_gnumbers = ceiling.gather_gnumbers.max(gnumbers);
         }
         ceiling.copy_gbytes = ceiling.copy_gbytes.max(copy.gbytes(gpu)?);
     }
@@ -48,85 +55,89 @@ pub(super) fn time(gpu: &Gpu, encode: impl FnOnce(&mut wgpu::CommandEncoder)) ->
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
-struct Chains {
-    pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
-    launch: Launch,
+/// A kernel of which only the speed counts, on buffers of its own.
+struct Kernel {
+    dispatch: Dispatch,
+    work: Work,
     /// Dispatches in one timing.
-    repetitions: u32,
+    repetitions: usize,
 }
 
-impl Chains {
-    fn new(gpu: &Gpu, fused: bool) -> Result<Self> {
-        // Enough invocations for the largest GPUs; a processor needs few.
-        let invocations: u32 = if gpu.is_software() { 1 << 13 } else { 1 << 20 };
-        let launch = multiply_add([1.0, 1.0], ROUNDS, invocations, fused);
-        let pipeline = gpu.pipeline(launch.path, &launch.variant, launch.trust)?;
-        let result = gpu.buffer("multiply-add", 4 * u64::from(invocations))?;
-        let uniform = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("multiply-add parameters"),
-            size: launch.params.len() as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        (gpu.queue()).write_buffer(&uniform, 0, &launch.params);
-        let entries: Vec<_> = (0..)
-            .zip([&uniform, result.raw()])
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
+impl Kernel {
+    /// Whose one result of each invocation is `expected`, to the bit, from `source`.
+    fn new(gpu: &Gpu, launch: &Launch, source: &[f32], expected: &[f64]) -> Result<Self> {
+        let buffer = |name, elements: usize| gpu.buffer(name, 4 * elements as u64);
+        // A binding is never empty.
+        let input = buffer("ceiling source", source.len().max(1))?;
+        let result = buffer("ceiling result", expected.len())?;
+        gpu.queue()
+            .write_buffer(input.raw(), 0, bytemuck::cast_slice(source));
+        let dispatch = Dispatch::alone(gpu, launch, |slot| {
+            let buffer = if *slot == Slot::Output {
+                &result
+            } else {
+                &input
+            };
+            Ok(Range {
+                buffer: buffer.raw().clone(),
+                offset: 0,
+                bytes: buffer.bytes(),
             })
-            .collect();
-        let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(launch.path),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        let mut chains = Chains {
-            pipeline,
-            bind_group,
-            launch,
+        })?;
+        let mut kernel = Kernel {
+            dispatch,
+            work: launch.work,
             repetitions: 1,
         };
-        let once = chains.run(gpu)?;
-        chains.verify(gpu, &result, invocations as usize)?;
-        chains.repetitions = (LONG_ENOUGH / once).ceil().clamp(1.0, 1000.0) as u32;
-        Ok(chains)
+        let once = kernel.run(gpu)?;
+        let found = gpu.read(&result, 0, expected.len())?;
+        let wrong = (found.iter().zip(expected)).find(|&(&f, &e)| f64::from(f) != e);
+        if let Some((found, expected)) = wrong {
+            return Err(Error::Device(format!(
+                "{} computes wrongly: {found} instead of {expected} in {}; update its driver, or choose another adapter",
+                gpu.label(),
+                launch.path
+            )));
+        }
+        kernel.repetitions = (LONG_ENOUGH / once).ceil().clamp(1.0, 1000.0) as usize;
+        Ok(kernel)
+    }
+
+    /// Chains of multiply-adds.
+    fn chains(gpu: &Gpu, fused: bool) -> Result<Self> {
+        let invocations = invocations(gpu);
+        let launch = multiply_add([1.0, 1.0], ROUNDS, invocations, fused);
+        // Factor and summand are 1, so every number is a small integer and exact.
+        let expected =
+            reference::multiply_add::sums(1.0, 1.0, ROUNDS as usize, invocations as usize);
+        Kernel::new(gpu, &launch, &[], &expected)
+    }
+
+    /// Gathered numbers.
+    fn gathers(gpu: &Gpu, uniform: bool) -> Result<Self> {
+        let invocations = invocations(gpu);
+        let launch = gather(ROUNDS, invocations, uniform);
+        // Small integers again.
+        let source: Vec<f32> = (0..ELEMENTS).map(|i| (i % 61) as f32).collect();
+        let wide: Vec<f64> = source.iter().map(|&x| x.into()).collect();
+        let expected = reference::gather::sums(&wide, ROUNDS as usize, invocations as usize);
+        Kernel::new(gpu, &launch, &source, &expected)
     }
 
     fn run(&self, gpu: &Gpu) -> Result<f64> {
-        time(gpu, |encoder| {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&self.pipeline.raw);
-            pass.set_bind_group(0, &self.bind_group, &[]);
-            let [x, y, z] = self.launch.groups;
-            for _ in 0..self.repetitions {
-                pass.dispatch_workgroups(x, y, z);
-            }
-        })
+        let dispatches = std::iter::repeat_n((&self.dispatch, false), self.repetitions);
+        time(gpu, |encoder| encode(dispatches, encoder))
     }
 
-    /// Factor and summand are 1, so every number is a small integer and exact.
-    fn verify(&self, gpu: &Gpu, result: &Buffer, invocations: usize) -> Result<()> {
-        let found = gpu.read(result, 0, invocations)?;
-        let expected = twin::sums(1.0, 1.0, ROUNDS as usize, found.len());
-        let wrong = (found.iter().zip(&expected)).position(|(&f, &e)| f64::from(f) != e);
-        match wrong {
-            None => Ok(()),
-            Some(i) => Err(Error::Device(format!(
-                "{} adds and multiplies wrongly: {} instead of {} in {}; update its driver, or choose another adapter",
-                gpu.label(),
-                found[i],
-                expected[i],
-                self.launch.path
-            ))),
-        }
+    /// 1e9 of `amount` a second.
+    fn rate(&self, gpu: &Gpu, amount: u64) -> Result<f64> {
+        Ok(amount as f64 * self.repetitions as f64 / self.run(gpu)? / 1e6)
     }
+}
 
-    fn gflops(&self, gpu: &Gpu) -> Result<f64> {
-        let operations = self.launch.flops as f64 * f64::from(self.repetitions);
-        Ok(operations / self.run(gpu)? / 1e6)
-    }
+/// Enough for the largest GPUs; a processor needs few.
+fn invocations(gpu: &Gpu) -> u32 {
+    if gpu.is_software() { 1 << 13 } else { 1 << 20 }
 }
 
 /// A copy between buffers: by the driver, or by a kernel, which is not the slower way everywhere.

@@ -5,6 +5,7 @@ use super::name::Benchmark;
 use super::{Ceiling, Measurement, NetworkCost, Timing, ceiling};
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::kernels::Work;
 use crate::tape::plan::Options;
 use crate::tune::median;
 use std::time::Instant;
@@ -141,24 +142,20 @@ impl Entry {
 }
 
 impl Timing {
-    /// Of `samples` in milliseconds, `work` in operations and bytes; `None` without samples.
+    /// Of `samples` in milliseconds; `None` without samples.
     pub(super) fn of(
         samples: &[f64],
-        (flops, bytes): (u64, u64),
+        work: Work,
         dense_flops: u64,
         ceiling: Ceiling,
     ) -> Option<Timing> {
         let median_ms = median(samples)?;
-        let rate = |amount: u64| amount as f64 / median_ms / 1e6;
-        let (gflops, gbytes) = (rate(flops), rate(bytes));
         Some(Timing {
             median_ms,
             min_ms: samples.iter().copied().fold(f64::INFINITY, f64::min),
             max_ms: samples.iter().copied().fold(0.0, f64::max),
-            gflops,
-            dense_equivalent_gflops: rate(dense_flops),
-            gbytes,
-            fraction: (gflops / ceiling.fma_gflops).max(gbytes / ceiling.copy_gbytes),
+            rates: ceiling.rates(work, median_ms),
+            dense_equivalent_gflops: dense_flops as f64 / median_ms / 1e6,
         })
     }
 }
@@ -172,12 +169,24 @@ mod tests {
         let ceiling = Ceiling {
             fma_gflops: 100.0,
             copy_gbytes: 10.0,
+            gather_gnumbers: 1.0,
         };
-        // 1 ms: 50 GFLOP/s is half of one ceiling, 1 GB/s a tenth of the other.
-        let work = (50_000_000, 1_000_000);
+        // 1 ms: 50 GFLOP/s is half of one ceiling, 1 GB/s a tenth of the next, 0.2 G/s a fifth of the
+        // last.
+        let work = Work {
+            flops: 50_000_000,
+            bytes: 1_000_000,
+            gathers: 200_000,
+        };
         let t = Timing::of(&[3.0, 1.0, 0.5], work, 100_000_000, ceiling).unwrap();
         assert_eq!((t.median_ms, t.min_ms, t.max_ms), (1.0, 0.5, 3.0));
-        assert!((t.fraction - 0.5).abs() < 1e-12, "{t:?}");
+        assert!((t.rates.fraction - 0.5).abs() < 1e-12, "{t:?}");
+        let gathering = Work {
+            gathers: 700_000,
+            ..work
+        };
+        let other = Timing::of(&[1.0], gathering, 1, ceiling).unwrap();
+        assert!((other.rates.fraction - 0.7).abs() < 1e-12, "{other:?}");
         assert!((t.dense_equivalent_gflops - 100.0).abs() < 1e-9, "{t:?}");
         assert_eq!(Timing::of(&[], work, 1, ceiling), None);
     }

@@ -17,16 +17,18 @@ pub mod table;
 
 pub use compare::{Comparison, Side, compare};
 pub use first_step::{FirstStep, first_step};
-pub use name::{Benchmark, Direction, Network, Pass, Scan, SymmetricConvolution};
+pub use name::{Benchmark, Direction, Network, Pass, Rays, Scan, SymmetricConvolution};
 pub use profile::{KernelTime, StepProfile, profile};
 pub use scaling::{Axis, Point, Scaling, scaling};
 pub use statistics::Spread;
 
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::kernels::Work;
 use crate::tape::plan::Options;
 use entry::Entry;
 use serde::Serialize;
+use std::fmt;
 
 /// What the adapter could reach, measured in the same run.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
@@ -35,16 +37,50 @@ pub struct Ceiling {
     pub fma_gflops: f64,
     /// Copies between buffers, bytes read and bytes written, in 1e9 bytes a second.
     pub copy_gbytes: f64,
+    /// Single numbers read from places of the threads' own, out of a cache, in 1e9 numbers a second.
+    pub gather_gnumbers: f64,
 }
 
 impl Ceiling {
-    /// 1e9 operations and 1e9 bytes a second of work that took `milliseconds`, and the fraction of
-    /// the roofline: its time (the larger one of operations and bytes at their ceilings) over that.
-    fn rates(self, flops: u64, bytes: u64, milliseconds: f64) -> (f64, f64, f64) {
-        let [gflops, gbytes] = [flops, bytes].map(|work| work as f64 / milliseconds / 1e6);
-        let fraction = (gflops / self.fma_gflops).max(gbytes / self.copy_gbytes);
-        (gflops, gbytes, fraction)
+    /// The rates of work that took `milliseconds`.
+    fn rates(self, work: Work, milliseconds: f64) -> Rates {
+        let rate = |amount: u64| amount as f64 / milliseconds / 1e6;
+        let (gflops, gbytes) = (rate(work.flops), rate(work.bytes));
+        let gathered_gnumbers = rate(work.gathers);
+        let fraction = (gflops / self.fma_gflops)
+            .max(gbytes / self.copy_gbytes)
+            .max(gathered_gnumbers / self.gather_gnumbers);
+        Rates {
+            gflops,
+            gbytes,
+            gathered_gnumbers,
+            fraction,
+        }
     }
+}
+
+impl fmt::Display for Ceiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "ceiling: {:.1} GFLOP/s multiply-add, {:.1} GB/s copy, {:.2} G/s gathered numbers",
+            self.fma_gflops, self.copy_gbytes, self.gather_gnumbers
+        )
+    }
+}
+
+/// How fast work was done.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct Rates {
+    /// 1e9 floating-point operations a second, as executed.
+    pub gflops: f64,
+    /// 1e9 bytes a second that must move at least.
+    pub gbytes: f64,
+    /// 1e9 gathered numbers a second.
+    pub gathered_gnumbers: f64,
+    /// The roofline's time (the largest one of operations, bytes and gathered numbers at their
+    /// ceilings) over the measured one.
+    pub fraction: f64,
 }
 
 /// The result of one benchmark. Without a match with the twin there are no times.
@@ -76,15 +112,11 @@ pub struct Timing {
     pub min_ms: f64,
     /// Milliseconds.
     pub max_ms: f64,
-    /// 1e9 floating-point operations a second, as executed.
-    pub gflops: f64,
+    /// At the median.
+    #[serde(flatten)]
+    pub rates: Rates,
     /// 1e9 operations a second of an ordinary convolution with the same result.
     pub dense_equivalent_gflops: f64,
-    /// 1e9 bytes a second that must move at least.
-    pub gbytes: f64,
-    /// The roofline's time (the larger one of operations and bytes at their ceilings) over the
-    /// median.
-    pub fraction: f64,
 }
 
 /// Memory and overhead of a replay.
@@ -164,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_json_has_the_documented_names() {
-        let timing = Timing::of(&[1.0], (1, 1), 1, Ceiling::default());
+        let timing = Timing::of(&[1.0], Work::default(), 1, Ceiling::default());
         let measurement = Measurement {
             name: "ray/forward/128-50".into(),
             variant: String::new(),

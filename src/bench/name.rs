@@ -88,19 +88,13 @@ pub enum Benchmark {
         /// Between what.
         layer: SymmetricConvolution,
     },
-    /// `ray/DIRECTION/[FAN/]SIZE-VIEWS[-BINS]`: the ray transform of parallel rays, or of a fan with
-    /// the detector `fan_flat` or `fan_curved`, on `ceil(sqrt(2) SIZE)` bins unless it says how many.
+    /// `ray/DIRECTION/[FAN/][BATCHx]SIZE-VIEWS[-BINS]`: the ray transform of parallel rays, or of a fan
+    /// with the detector `fan_flat` or `fan_curved`.
     Ray {
         /// Which direction.
         direction: Direction,
-        /// The detector of a fan; `None` for parallel rays.
-        fan: Option<Detector>,
-        /// Rows and columns.
-        size: usize,
-        /// Views.
-        views: usize,
-        /// Bins, where they are not `ceil(sqrt(2) SIZE)`.
-        bins: Option<usize>,
+        /// Of what.
+        rays: Rays,
     },
     /// `warp/DIRECTION/SIZE`: one image turned by half a radian about its centre.
     Warp {
@@ -122,6 +116,21 @@ pub enum Benchmark {
     /// `infer/SCAN/GROUP/WIDTH/SIZE`: the reconstruction alone, as deployed: frozen to
     /// plain convolutions if the group is off the pixel grid.
     Infer(Network),
+}
+
+/// The images and rays of a `ray` benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rays {
+    /// The detector of a fan; `None` for parallel rays.
+    pub fan: Option<Detector>,
+    /// Images.
+    pub n: usize,
+    /// Rows and columns.
+    pub size: usize,
+    /// Views.
+    pub views: usize,
+    /// Bins, where they are not `ceil(sqrt(2) SIZE)`.
+    pub bins: Option<usize>,
 }
 
 /// The layer of a `symmetric_conv` benchmark.
@@ -178,7 +187,7 @@ pub struct Network {
 
 /// The benchmarks that `bench` knows by itself: those that it runs unasked (together under a minute
 /// on two processor cores without a GPU), and the larger ones.
-const CATALOGUE: [(&str, bool); 47] = [
+const CATALOGUE: [(&str, bool); 49] = [
     ("conv3x3/forward/96-96/64", true),
     ("conv3x3/input_gradient/96-96/64", true),
     ("conv3x3/weight_gradient/96-96/64", true),
@@ -205,6 +214,8 @@ const CATALOGUE: [(&str, bool); 47] = [
     ("ray/adjoint/512-50", true),
     ("ray/forward/512-50-728", false),
     ("ray/adjoint/512-50-728", false),
+    ("ray/forward/4x128-50", false),
+    ("ray/adjoint/4x128-50", false),
     ("ray/forward/fan_flat/512-50", false),
     ("ray/adjoint/fan_flat/512-50", false),
     ("ray/forward/fan_curved/512-50", false),
@@ -288,21 +299,18 @@ impl fmt::Display for Benchmark {
                 } = layer;
                 write!(f, "{family}/{group}/{pass}/{input}-{output}/{size}")
             }
-            Benchmark::Ray {
-                direction,
-                fan,
-                size,
-                views,
-                bins,
-            } => {
+            Benchmark::Ray { direction, rays } => {
                 write!(f, "{family}/{direction}/")?;
-                f.write_str(match fan {
+                f.write_str(match rays.fan {
                     None => "",
                     Some(Detector::Flat) => "fan_flat/",
                     Some(Detector::Curved) => "fan_curved/",
                 })?;
-                write!(f, "{size}-{views}")?;
-                bins.map_or(Ok(()), |bins| write!(f, "-{bins}"))
+                if rays.n > 1 {
+                    write!(f, "{}x", rays.n)?;
+                }
+                write!(f, "{}-{}", rays.size, rays.views)?;
+                rays.bins.map_or(Ok(()), |bins| write!(f, "-{bins}"))
             }
             Benchmark::Warp { direction, size } => write!(f, "{family}/{direction}/{size}"),
             Benchmark::Fourier { rows, columns } if rows == columns => {
@@ -326,7 +334,7 @@ impl FromStr for Benchmark {
                 .min_by_key(|(known, _)| strsim::damerau_levenshtein(known, name))
                 .map_or("", |(known, _)| known);
             Error::Config(format!(
-                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/SIZE-VIEWS[-BINS] (of a fan .../fan_flat|fan_curved/SIZE-VIEWS[-BINS]), warp/forward|adjoint/SIZE, fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct|mri/GROUP/WIDTH/SIZE and infer/ct|mri/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 (fft2: 1 to 4096) and up to 4096 views and bins"
+                "no benchmark is named '{name}' (the nearest is {nearest}); the forms are conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE, symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE with a group that maps the pixel grid to itself, ray/forward|adjoint/[fan_flat/|fan_curved/][BATCHx]SIZE-VIEWS[-BINS] with a batch of 2 to 64, warp/forward|adjoint/SIZE, fft2/SIZE, fft2/ROWSxCOLUMNS, step/ct|mri/GROUP/WIDTH/SIZE and infer/ct|mri/GROUP/WIDTH/SIZE, with channels up to 1024 (WIDTH a multiple of the group's order), sizes of 8 to 1024 (fft2: 1 to 4096) and up to 4096 views and bins"
             ))
         })
     }
@@ -372,6 +380,10 @@ fn parse(name: &str) -> Option<Benchmark> {
                 ["fan_curved"] => Some(Detector::Curved),
                 _ => return None,
             };
+            let (n, extents) = match extents.split_once('x') {
+                Some((n, extents)) => (number(n, 2..=64)?, extents),
+                None => (1, *extents),
+            };
             let (extent, rest) = extents.split_once('-')?;
             let (views, bins) = match rest.split_once('-') {
                 Some((views, bins)) => (views, Some(number(bins, 1..=4096)?)),
@@ -384,10 +396,13 @@ fn parse(name: &str) -> Option<Benchmark> {
             }
             Benchmark::Ray {
                 direction: Direction::named(direction)?,
-                fan,
-                size,
-                views: number(views, 1..=4096)?,
-                bins,
+                rays: Rays {
+                    fan,
+                    n,
+                    size,
+                    views: number(views, 1..=4096)?,
+                    bins,
+                },
             }
         }
         ["warp", direction, extent] => Benchmark::Warp {
@@ -485,6 +500,9 @@ mod tests {
             "step/ct/X4/32/64",
             "step/pet/C4/32/64",
             "ray/forward/128-50/1",
+            "ray/forward/1x512-50",
+            "ray/forward/65x512-50",
+            "ray/forward/x512-50",
             "ray/forward/512-50-725",
             "ray/forward/512-50-",
             "ray/forward/fan/512-50",

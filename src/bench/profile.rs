@@ -1,7 +1,8 @@
 //! Where the time of a training step goes, kernel by kernel.
 
-use super::{Ceiling, ceiling};
+use super::{Ceiling, Rates, ceiling};
 use crate::error::Result;
+use crate::kernels::Work;
 use crate::tape::plan::{Clock, Profile};
 use crate::train::Trainer;
 use serde::Serialize;
@@ -36,16 +37,12 @@ pub struct KernelTime {
     pub dispatches: usize,
     /// Milliseconds.
     pub milliseconds: f64,
-    /// 1e9 floating-point operations a second.
-    pub gflops: f64,
-    /// 1e9 bytes a second that must move at least.
-    pub gbytes: f64,
-    /// The roofline's time over the measured one.
-    pub fraction: f64,
-    /// Floating-point operations.
-    pub flops: u64,
-    /// Bytes that must move at least.
-    pub bytes: u64,
+    /// How fast; zeros where the clock is too coarse to see them.
+    #[serde(flatten)]
+    pub rates: Rates,
+    /// What they have to do.
+    #[serde(skip)]
+    pub work: Work,
 }
 
 /// Profiles one step of `trainer`, each time the least of `samples` (at least one). The trainer
@@ -79,26 +76,20 @@ fn group(profile: &Profile, ceiling: Ceiling) -> Vec<KernelTime> {
                 operation: t.operation.into(),
                 dispatches: 0,
                 milliseconds: 0.0,
-                gflops: 0.0,
-                gbytes: 0.0,
-                fraction: 0.0,
-                flops: 0,
-                bytes: 0,
+                rates: Rates::default(),
+                work: Work::default(),
             });
             kernels.len() - 1
         });
         let kernel = &mut kernels[at];
         kernel.dispatches += 1;
         kernel.milliseconds += t.milliseconds;
-        kernel.flops += t.flops;
-        kernel.bytes += t.bytes;
+        kernel.work = kernel.work + t.work;
     }
     for kernel in &mut kernels {
         // A clock may be too coarse to see a kernel at all.
         if kernel.milliseconds > 0.0 {
-            let (gflops, gbytes, fraction) =
-                ceiling.rates(kernel.flops, kernel.bytes, kernel.milliseconds);
-            (kernel.gflops, kernel.gbytes, kernel.fraction) = (gflops, gbytes, fraction);
+            kernel.rates = ceiling.rates(kernel.work, kernel.milliseconds);
         }
     }
     kernels.sort_by(|a, b| b.milliseconds.total_cmp(&a.milliseconds));
@@ -118,8 +109,11 @@ mod tests {
             operation,
             shape: Shape::SCALAR,
             milliseconds,
-            flops: 1_000_000,
-            bytes: 1000,
+            work: Work {
+                flops: 1_000_000,
+                bytes: 1000,
+                gathers: 0,
+            },
         };
         let profile = Profile {
             clock: Clock::WallClock,
@@ -133,6 +127,7 @@ mod tests {
         let ceiling = Ceiling {
             fma_gflops: 2.0,
             copy_gbytes: 1.0,
+            gather_gnumbers: 1.0,
         };
         let kernels = group(&profile, ceiling);
         let short: Vec<_> = (kernels.iter())
@@ -145,7 +140,8 @@ mod tests {
         ];
         assert_eq!(short, expected);
         // 2e6 operations in 2 ms are 1 of 2 GFLOP/s.
-        assert_eq!((kernels[1].gflops, kernels[1].fraction), (1.0, 0.5));
-        assert_eq!(kernels[2].gflops, 0.0);
+        let rates = kernels[1].rates;
+        assert_eq!((rates.gflops, rates.fraction), (1.0, 0.5));
+        assert_eq!(kernels[2].rates, Rates::default());
     }
 }

@@ -209,6 +209,7 @@ fn describe_profile(profile: &StepProfile) -> String {
         ("share", Align::Right),
         ("GFLOP/s", Align::Right),
         ("GB/s", Align::Right),
+        ("G/s gathered", Align::Right),
         ("of roofline", Align::Right),
         ("MiB moved", Align::Right),
     ]);
@@ -219,10 +220,11 @@ fn describe_profile(profile: &StepProfile) -> String {
             k.dispatches.to_string(),
             format!("{:.2}", k.milliseconds),
             format!("{:.1} %", 100.0 * k.milliseconds / profile.kernels_ms),
-            format!("{:.1}", k.gflops),
-            format!("{:.1}", k.gbytes),
-            format!("{:.0} %", 100.0 * k.fraction),
-            format!("{:.1}", k.bytes as f64 / f64::from(1 << 20)),
+            format!("{:.1}", k.rates.gflops),
+            format!("{:.1}", k.rates.gbytes),
+            format!("{:.2}", k.rates.gathered_gnumbers),
+            format!("{:.0} %", 100.0 * k.rates.fraction),
+            format!("{:.1}", k.work.bytes as f64 / f64::from(1 << 20)),
         ]);
     }
     let clock = match profile.clock {
@@ -230,10 +232,9 @@ fn describe_profile(profile: &StepProfile) -> String {
         Clock::WallClock => "the host's clock, submission included",
     };
     format!(
-        "ceiling: {:.1} GFLOP/s multiply-add, {:.1} GB/s copy\n\
+        "{}\n\
          one step: {:.1} ms, its {} dispatches one by one {:.1} ms by {clock}; {:.0} MiB of buffers\n\n{table}",
-        profile.ceiling.fma_gflops,
-        profile.ceiling.copy_gbytes,
+        profile.ceiling,
         profile.step_ms,
         profile.dispatches,
         profile.kernels_ms,

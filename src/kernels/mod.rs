@@ -12,6 +12,7 @@ mod dispatch;
 pub mod elementwise;
 mod family;
 pub mod fourier;
+pub mod gather;
 pub mod layout;
 pub mod matmul;
 pub mod multiply_add;
@@ -26,6 +27,8 @@ pub use family::{Family, Forced};
 
 use crate::gpu::Trust;
 use crate::shader::{Params, Variant};
+use std::iter::Sum;
+use std::ops::Add;
 use std::sync::Arc;
 
 /// Who is bound to a name of the shader.
@@ -61,6 +64,36 @@ impl Slot {
     }
 }
 
+/// What there is to do, for time estimates and rooflines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Work {
+    /// Floating-point operations; a multiply-add is two.
+    pub flops: u64,
+    /// Bytes that must move between memory and the processor at least once.
+    pub bytes: u64,
+    /// Single numbers that are read from places which depend on what was computed, one by one: counted
+    /// where they are most of the work.
+    pub gathers: u64,
+}
+
+impl Add for Work {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Work {
+            flops: self.flops + other.flops,
+            bytes: self.bytes + other.bytes,
+            gathers: self.gathers + other.gathers,
+        }
+    }
+}
+
+impl Sum for Work {
+    fn sum<I: Iterator<Item = Self>>(works: I) -> Self {
+        works.fold(Work::default(), Add::add)
+    }
+}
+
 /// One dispatch.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -78,10 +111,8 @@ pub struct Launch {
     pub bindings: Vec<(&'static str, Slot)>,
     /// Workgroups.
     pub groups: [u32; 3],
-    /// Floating-point operations.
-    pub flops: u64,
-    /// Bytes that must move between memory and the processor at least once.
-    pub bytes: u64,
+    /// What it has to do.
+    pub work: Work,
 }
 
 impl Launch {
@@ -100,8 +131,7 @@ impl Launch {
             fields: P::FIELDS,
             bindings,
             groups: fold(groups),
-            flops: 0,
-            bytes: 0,
+            work: Work::default(),
         }
     }
 
@@ -111,10 +141,15 @@ impl Launch {
         self
     }
 
-    /// With this work, for time estimates and rooflines.
+    /// With so many operations and bytes.
     pub fn work(mut self, flops: u64, bytes: u64) -> Self {
-        self.flops = flops;
-        self.bytes = bytes;
+        (self.work.flops, self.work.bytes) = (flops, bytes);
+        self
+    }
+
+    /// With so many gathered numbers.
+    pub fn gathers(mut self, gathers: u64) -> Self {
+        self.work.gathers = gathers;
         self
     }
 }

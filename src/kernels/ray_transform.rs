@@ -1,7 +1,9 @@
 //! The ray transform by Joseph's or Siddon's method and its exact transpose, and pixel-driven
 //! back-projection and its exact transpose, of parallel and fan beams: all as gathers, one thread
-//! for each ray or for one or four pixels, or several that share one of them; no atomics.
+//! for each ray or for one or four pixels, or several that share one of them, in up to four entries of
+//! the batch at once; no atomics.
 
+mod entries;
 mod reading;
 
 use super::{Launch, Lowered, Slot};
@@ -170,8 +172,8 @@ struct Kernel<'a> {
     /// Elements of a line that may count, if the kernel goes through so many; for a fan it finds
     /// for itself how many there are.
     window: Option<usize>,
-    /// For each result.
-    flops: usize,
+    /// Operations and gathered numbers for each result.
+    work: [usize; 2],
 }
 
 impl Kernel<'_> {
@@ -239,6 +241,13 @@ impl Kernel<'_> {
             true => 4,
             false => 1,
         };
+        let largest = divided.as_ref().map_or(n, |(parts, _)| parts[0].n);
+        let entries = entries::count(largest);
+        let variant = match entries {
+            1 => variant,
+            _ => (variant.flag("BATCH").constant("ENTRIES", entries as u32))
+                .snippet("entries", entries::declare(entries)),
+        };
         let whole = Part {
             item: 0,
             n,
@@ -285,13 +294,17 @@ impl Kernel<'_> {
             }
             let lines = part.end - part.begin;
             let read = part.n * lines * from[1];
-            // Beyond 64 bits for geometries that no adapter has the memory for.
-            let flops = self.flops as u128 * results as u128 * lines as u128 / from[0] as u128;
-            let flops = flops.min(u64::MAX.into()) as u64;
-            let groups = results.div_ceil(threads / shares * pixels) as u64;
+            let [flops, gathers] = self.work.map(|each| {
+                // Beyond 64 bits for geometries that no adapter has the memory for.
+                let all = each as u128 * results as u128 * lines as u128 / from[0] as u128;
+                all.min(u64::MAX.into()) as u64
+            });
+            let of_threads = part.n.div_ceil(entries) * to[0] * to[1];
+            let groups = of_threads.div_ceil(threads / shares * pixels) as u64;
             let mut launch = Launch::new(self.path, &params, bindings, groups)
                 .variant(variant.clone())
-                .work(flops, 4 * (read + results) as u64);
+                .work(flops, 4 * (read + results) as u64)
+                .gathers(gathers);
             launch.trust = CLAMPED;
             launch
         };
@@ -337,8 +350,38 @@ fn pixels_near(geometry: &RayGeometry) -> Option<usize> {
     Some(window(reach.fold(0.0, f64::max), extent))
 }
 
+/// Lines on which a ray passes pixels, on average over the views and bins, or over some of them.
+fn lines_of_a_ray(geometry: &RayGeometry) -> usize {
+    const SOME: usize = 64;
+    let some = |count: usize| (0..count.min(SOME)).map(move |i| i * count / count.min(SOME));
+    let (mut rays, mut lines) = (0, 0.0);
+    for (view, bin) in
+        some(geometry.angles.len()).flat_map(|v| some(geometry.bins).map(move |b| (v, b)))
+    {
+        let ray = geometry.crossings(view, bin as f64);
+        let (across, along) = match ray.along_rows {
+            true => (geometry.columns, geometry.rows),
+            false => (geometry.rows, geometry.columns),
+        };
+        // Crossings within half the pixels and one more, on lines within half of those that there are.
+        let [reach, ends] = [across as f64 / 2.0 + 0.5, along as f64 / 2.0];
+        let [mut low, mut high] = [-ends, ends];
+        if ray.per_line.abs() > 1e-6 {
+            let [a, b] = [-reach, reach].map(|r| (r - ray.at_centre) / ray.per_line);
+            low = low.max(a.min(b));
+            high = high.min(a.max(b));
+        } else if ray.at_centre.abs() > reach {
+            high = low;
+        }
+        lines += (high - low).max(0.0);
+        rays += 1;
+    }
+    (lines / f64::from(rays)).ceil() as usize
+}
+
 /// Images to sinograms, for a batch of `n`.
 pub fn forward(geometry: &RayGeometry, n: usize, reading: Reading) -> Lowered {
+    let lines = lines_of_a_ray(geometry);
     let kernel = Kernel {
         path: "ray/forward.wgsl",
         geometry,
@@ -347,16 +390,17 @@ pub fn forward(geometry: &RayGeometry, n: usize, reading: Reading) -> Lowered {
         projects: true,
         rays: true,
         window: None,
-        flops: 5 * geometry.rows.max(geometry.columns),
+        work: [5, 2].map(|of_line| of_line * lines),
     };
     kernel.lower(n, reading)
 }
 
 /// Sinograms to images, for a batch of `n`.
 pub fn adjoint(geometry: &RayGeometry, n: usize, reading: Reading) -> Lowered {
-    // A pixel lies on about 2 |cos| h / w bins of a view.
+    let window = bins_near(geometry);
+    // A pixel lies on about 2 |cos| h / w bins of a fan's view.
     let pixel = geometry.pixel[0].max(geometry.pixel[1]);
-    let bins = (2.0 * pixel / geometry.ray_spacing()).ceil() as usize;
+    let bins = window.unwrap_or((2.0 * pixel / geometry.ray_spacing()).ceil() as usize);
     let of_bin = match geometry.beam {
         Beam::Parallel => 5,
         Beam::Fan(_) => 20,
@@ -368,8 +412,8 @@ pub fn adjoint(geometry: &RayGeometry, n: usize, reading: Reading) -> Lowered {
         of_images: false,
         projects: true,
         rays: true,
-        window: bins_near(geometry),
-        flops: geometry.angles.len() * (4 + of_bin * bins),
+        window,
+        work: [4 + of_bin * bins, bins].map(|of_view| geometry.angles.len() * of_view),
     };
     kernel.lower(n, reading)
 }
@@ -384,7 +428,7 @@ pub fn backproject(geometry: &RayGeometry, n: usize, reading: Reading) -> Lowere
         projects: false,
         rays: false,
         window: None,
-        flops: 9 * geometry.angles.len(),
+        work: [9, 2].map(|of_view| of_view * geometry.angles.len()),
     };
     kernel.lower(n, reading)
 }
@@ -394,7 +438,8 @@ pub fn backproject_transpose(geometry: &RayGeometry, n: usize, reading: Reading)
     let extent = geometry.rows.max(geometry.columns);
     // On each line, the pixels within one bin: at most about 2 sqrt(2) w / h.
     let pixel = geometry.pixel[0].min(geometry.pixel[1]);
-    let pixels = (3.0 * geometry.ray_spacing() / pixel).ceil() as usize;
+    let window = pixels_near(geometry);
+    let pixels = window.unwrap_or((3.0 * geometry.ray_spacing() / pixel).ceil() as usize);
     let kernel = Kernel {
         path: "ray/backproject_transpose.wgsl",
         geometry,
@@ -402,8 +447,8 @@ pub fn backproject_transpose(geometry: &RayGeometry, n: usize, reading: Reading)
         of_images: true,
         projects: false,
         rays: true,
-        window: pixels_near(geometry),
-        flops: extent * (8 + 6 * pixels),
+        window,
+        work: [8 + 6 * pixels, pixels].map(|of_line| extent * of_line),
     };
     kernel.lower(n, reading)
 }

@@ -14,6 +14,7 @@ pub mod conv2d;
 pub mod elementwise;
 pub mod filter;
 pub mod fourier;
+pub mod gather;
 pub mod layout;
 pub mod matmul;
 pub mod multiply_add;

@@ -30,6 +30,7 @@ macro_rules! sources {
 /// One line per file, sorted by path.
 #[rustfmt::skip]
 static SOURCES: &[Source] = sources![
+    "bench/gather.wgsl",
     "bench/multiply_add.wgsl",
     "conv/block.wgsl",
     "conv/change.wgsl",

@@ -69,7 +69,7 @@ impl Subject {
     /// Floating-point operations of the default.
     pub fn flops(&self) -> u64 {
         let default = self.candidates.first();
-        default.map_or(0, |c| c.lowered.launches.iter().map(|l| l.flops).sum())
+        default.map_or(0, |c| c.lowered.launches.iter().map(|l| l.work.flops).sum())
     }
 
     /// The number of candidates.

@@ -56,16 +56,7 @@ impl Case {
                 dense_flops = Some(2 * terms as u64);
                 symmetric::symmetric(&store, pass, layer, options)?
             }
-            Benchmark::Ray {
-                direction,
-                fan,
-                size,
-                views,
-                bins,
-            } => {
-                let geometry = ray::geometry(fan, size, views, bins);
-                ray::ray(&store, direction, geometry, options)?
-            }
+            Benchmark::Ray { direction, rays } => ray::ray(&store, direction, rays, options)?,
             Benchmark::Warp { direction, size } => warp::warp(&store, direction, size, options)?,
             Benchmark::Fourier { rows, columns } => {
                 fourier::fourier(&store, [rows, columns], options)?
@@ -88,7 +79,7 @@ impl Case {
             }
         };
         Ok(Case {
-            dense_flops: dense_flops.unwrap_or(plan.work().0),
+            dense_flops: dense_flops.unwrap_or(plan.work().flops),
             variant: variant(&plan),
             plan,
             mismatch,

@@ -2,7 +2,7 @@
 
 use super::compared::{noise, wide};
 use super::ray::geometry;
-use crate::bench::name::{Network, Scan};
+use crate::bench::name::{Network, Rays, Scan};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::group::Group;
@@ -137,7 +137,7 @@ impl Recorded {
     /// # Errors
     /// Those of [`Plan::work_needed`].
     pub fn flops(&self, store: &Store) -> Result<u64> {
-        Ok(Plan::work_needed(&self.tape, &self.outputs, store, Options::tuned())?.0)
+        Ok(Plan::work_needed(&self.tape, &self.outputs, store, Options::tuned())?.flops)
     }
 
     /// Compiles, and writes parameters and inputs.
@@ -223,7 +223,13 @@ fn apart(found: &[f32], expected: &[f64]) -> Option<String> {
 fn operator(network: Network, settings: Settings) -> Result<Box<dyn LinearOperator>> {
     Ok(match network.scan {
         Scan::Ct => {
-            let geometry = geometry(None, network.size, settings.views, None);
+            let geometry = geometry(Rays {
+                fan: None,
+                n: 1,
+                size: network.size,
+                views: settings.views,
+                bins: None,
+            });
             Box::new(RayTransform::new(geometry))
         }
         Scan::Mri => Box::new(

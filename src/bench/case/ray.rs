@@ -1,11 +1,11 @@
 //! The ray transform and its transpose.
 
 use super::compared::{UNITS, compare, noise, wide};
-use crate::bench::name::{Direction, default_bins};
+use crate::bench::name::{Direction, Rays, default_bins};
 use crate::error::Result;
 use crate::operators::{LinearOperator, RayTransform};
 use crate::reference::{Twin, ray_transform};
-use crate::shape::{Beam, Detector, Fan, RayGeometry};
+use crate::shape::{Beam, Fan, RayGeometry};
 use crate::tape::Tape;
 use crate::tape::plan::{Options, Plan, Store};
 
@@ -13,14 +13,10 @@ const FIELD_OF_VIEW: f64 = 0.36;
 
 /// The geometry on a detector that covers the circle around the image: views on half a turn, those of
 /// a fan with this detector on a whole one, with the source 0.6 m and the detector 0.5 m from the centre.
-pub(super) fn geometry(
-    fan: Option<Detector>,
-    size: usize,
-    views: usize,
-    bins: Option<usize>,
-) -> RayGeometry {
-    let bins = bins.unwrap_or_else(|| default_bins(size));
-    let Some(detector) = fan else {
+pub(super) fn geometry(rays: Rays) -> RayGeometry {
+    let Rays { size, views, .. } = rays;
+    let bins = rays.bins.unwrap_or_else(|| default_bins(size));
+    let Some(detector) = rays.fan else {
         return RayGeometry::parallel([size, size], FIELD_OF_VIEW, views, bins);
     };
     let fan = Fan {
@@ -35,19 +31,19 @@ pub(super) fn geometry(
 pub(super) fn ray(
     store: &Store,
     direction: Direction,
-    geometry: RayGeometry,
+    rays: Rays,
     options: Options,
 ) -> Result<(Plan, Option<String>)> {
-    let size = geometry.rows.max(geometry.columns);
+    let geometry = geometry(rays);
     let operator = RayTransform::new(geometry.clone());
     let mut tape = Tape::new();
     let (argument, result) = match direction {
         Direction::Forward => {
-            let x = tape.input("a", operator.domain());
+            let x = tape.input("a", geometry.image(rays.n));
             (x, operator.forward(&mut tape, x)?)
         }
         Direction::Adjoint => {
-            let y = tape.input("a", operator.range());
+            let y = tape.input("a", geometry.sinogram(rays.n));
             (y, operator.adjoint(&mut tape, y)?)
         }
     };
@@ -56,8 +52,8 @@ pub(super) fn ray(
     plan.run(&[("a", &values)])?;
     let found = plan.read(result)?;
     let twin = match direction {
-        Direction::Forward => ray_transform::forward(&wide(&values), 1, &geometry),
-        Direction::Adjoint => ray_transform::adjoint(&wide(&values), 1, &geometry),
+        Direction::Forward => ray_transform::forward(&wide(&values), rays.n, &geometry),
+        Direction::Adjoint => ray_transform::adjoint(&wide(&values), rays.n, &geometry),
     };
     // A crossing is rounded in units of the image's size, so a term is off by that much of the two
     // pixels that it lies between, even if its own weight is next to nothing.
@@ -68,7 +64,7 @@ pub(super) fn ray(
         Beam::Parallel => 1.0,
         Beam::Fan(_) => 4.0,
     };
-    let slack = 1.0 + roundings * size as f64 / UNITS;
+    let slack = 1.0 + roundings * rays.size as f64 / UNITS;
     let magnitude = (twin.magnitude.iter())
         .map(|m| (m + term) * slack)
         .collect();

@@ -54,20 +54,14 @@ fn all(gpu: &Gpu, benchmark: Benchmark) -> Result<Variants> {
             size,
         } => convolution(capabilities, pass, convolution_shapes(input, output, size)),
         Benchmark::Symmetric { pass, layer } => symmetric(capabilities, pass, layer)?,
-        Benchmark::Ray {
-            direction,
-            fan,
-            size,
-            views,
-            bins,
-        } => {
+        Benchmark::Ray { direction, rays } => {
             let problem = RayProblem {
                 map: match direction {
                     Direction::Forward => RayMap::Forward,
                     Direction::Adjoint => RayMap::Adjoint,
                 },
-                geometry: Arc::new(geometry(fan, size, views, bins)),
-                n: 1,
+                geometry: Arc::new(geometry(rays)),
+                n: rays.n,
             };
             of_family(capabilities, &problem, |reading: Reading| Forced {
                 reading: Some(reading),

@@ -6,6 +6,7 @@
 mod conv2d;
 mod elementwise;
 mod fourier;
+mod gather;
 mod layout;
 mod linear;
 mod multiply_add;
@@ -31,6 +32,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     checks.extend(fourier::checks());
     checks.extend(random::checks());
     checks.extend(multiply_add::checks());
+    checks.extend(gather::checks());
     checks
 }
 

@@ -159,6 +159,8 @@ fn geometries() -> Vec<(&'static str, RayGeometry, usize)> {
             1,
         ),
         ("one-pixel", RayGeometry::parallel([1, 1], 0.36, 7, 3), 2),
+        // Twice three entries to a thread, of which the last does not exist.
+        ("batch", RayGeometry::parallel([11, 14], 0.36, 9, 21), 5),
         ("fan-siddon", siddon(&flat), 1),
         ("fan-curved-siddon", siddon(&curved), 2),
         ("fan-flat", flat, 2),
@@ -175,6 +177,7 @@ fn geometries() -> Vec<(&'static str, RayGeometry, usize)> {
             fan([4, 6], 1100, 7, 0.5, Detector::Curved),
             1,
         ),
+        ("fan-batch", fan([11, 14], 9, 21, 0.5, Detector::Curved), 7),
         ("fan-one-pixel", fan([1, 1], 7, 3, 0.9, Detector::Flat), 2),
     ]
 }

@@ -32,7 +32,7 @@ Examples:
 
 Names: conv3x3/forward|input_gradient|weight_gradient/IN-OUT/SIZE,
 symmetric_conv/GROUP/forward|input_gradient|weight_gradient/INFIELDS-OUTFIELDS/SIZE,
-ray/forward|adjoint/SIZE-VIEWS[-BINS], ray/forward|adjoint/fan_flat|fan_curved/SIZE-VIEWS[-BINS],
+ray/forward|adjoint/[fan_flat/|fan_curved/][BATCHx]SIZE-VIEWS[-BINS], warp/forward|adjoint/SIZE,
 fft2/SIZE, fft2/ROWSxCOLUMNS,
 step/ct|mri/GROUP/WIDTH/SIZE, infer/ct|mri/GROUP/WIDTH/SIZE. Without a name or a filter the quick
 ones run. A kernel is timed only if it has just agreed with its

@@ -18,6 +18,7 @@ pub(super) fn report(report: &Report) -> String {
         ("GFLOP/s", Align::Right),
         ("dense-equivalent", Align::Right),
         ("GB/s", Align::Right),
+        ("G/s gathered", Align::Right),
         ("of roofline", Align::Right),
         ("MiB", Align::Right),
         ("overhead", Align::Right),
@@ -25,10 +26,7 @@ pub(super) fn report(report: &Report) -> String {
     for result in &report.results {
         table.row(cells(result));
     }
-    format!(
-        "ceiling: {:.1} GFLOP/s multiply-add, {:.1} GB/s copy\n\n{table}",
-        report.ceiling.fma_gflops, report.ceiling.copy_gbytes,
-    )
+    format!("{}\n\n{table}", report.ceiling)
 }
 
 fn cells(result: &Measurement) -> Vec<String> {
@@ -38,10 +36,11 @@ fn cells(result: &Measurement) -> Vec<String> {
             format!("{:.3}", t.median_ms),
             format!("{:.3}", t.min_ms),
             format!("{:.3}", t.max_ms),
-            format!("{:.1}", t.gflops),
+            format!("{:.1}", t.rates.gflops),
             format!("{:.1}", t.dense_equivalent_gflops),
-            format!("{:.1}", t.gbytes),
-            format!("{:.0} %", 100.0 * t.fraction),
+            format!("{:.1}", t.rates.gbytes),
+            format!("{:.2}", t.rates.gathered_gnumbers),
+            format!("{:.0} %", 100.0 * t.rates.fraction),
         ]),
         None => cells.push("differs".into()),
     }

@@ -177,8 +177,7 @@ impl Builder {
             shape: node.shape,
             dispatch,
             fresh: false,
-            flops: launch.flops,
-            bytes: launch.bytes,
+            work: launch.work,
         })
     }
 
@@ -234,7 +233,7 @@ fn split(steps: &[Step], software: bool) -> Vec<std::ops::Range<usize>> {
     let mut ranges = Vec::new();
     let (mut start, mut elapsed) = (0, 0.0);
     for (i, step) in steps.iter().enumerate() {
-        let cost = step.flops as f64 / flops_per_ms + step.bytes as f64 / bytes_per_ms;
+        let cost = step.work.flops as f64 / flops_per_ms + step.work.bytes as f64 / bytes_per_ms;
         if elapsed + cost > 80.0 && i > start {
             ranges.push(start..i);
             (start, elapsed) = (i, 0.0);

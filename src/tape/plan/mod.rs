@@ -16,7 +16,7 @@ mod textures;
 use super::record::{Tape, Var};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Pending};
-use crate::kernels::{self, Capabilities, Dispatch, Forced};
+use crate::kernels::{self, Capabilities, Dispatch, Forced, Work};
 use crate::shape::Shape;
 use crate::tune::Subject;
 use builder::Builder;
@@ -89,8 +89,7 @@ struct Step {
     /// of the next, which do not depend on one another: wgpu puts all barriers that the first uses
     /// of buffers in a pass need in front of it.
     fresh: bool,
-    flops: u64,
-    bytes: u64,
+    work: Work,
 }
 
 /// A compiled tape. Replays take new inputs and leave results in place.
@@ -198,8 +197,7 @@ impl Plan {
         &self.chosen
     }
 
-    /// The floating-point operations and bytes of one replay that compiling would give, as
-    /// [`Plan::work`].
+    /// The work of one replay that compiling would give, as [`Plan::work`].
     ///
     /// # Errors
     /// Those of [`Plan::memory_needed`].
@@ -208,11 +206,10 @@ impl Plan {
         outputs: &[Var],
         store: &Store,
         options: Options,
-    ) -> Result<(u64, u64)> {
+    ) -> Result<Work> {
         let draft = Draft::new(tape, outputs, Choices::new(store.gpu(), options, false)?)?;
-        let launches = || draft.lowered.iter().flat_map(|l| &l.launches);
-        let flops = launches().map(|l| l.flops).sum();
-        Ok((flops, launches().map(|l| l.bytes).sum()))
+        let launches = draft.lowered.iter().flat_map(|l| &l.launches);
+        Ok(launches.map(|l| l.work).sum())
     }
 
     /// The bytes that the plan takes.
@@ -225,10 +222,9 @@ impl Plan {
         self.steps.len()
     }
 
-    /// Floating-point operations and bytes of one replay.
-    pub fn work(&self) -> (u64, u64) {
-        let sum = |f: fn(&Step) -> u64| self.steps.iter().map(f).sum();
-        (sum(|s| s.flops), sum(|s| s.bytes))
+    /// What one replay has to do.
+    pub fn work(&self) -> Work {
+        self.steps.iter().map(|s| s.work).sum()
     }
 
     /// Whether an output depends on an input of this name.

@@ -3,6 +3,7 @@
 use super::{Plan, Step};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::kernels::Work;
 use crate::shape::Shape;
 use serde::Serialize;
 use std::time::Instant;
@@ -28,10 +29,8 @@ pub struct Timing {
     pub shape: Shape,
     /// Milliseconds.
     pub milliseconds: f64,
-    /// Floating-point operations.
-    pub flops: u64,
-    /// Bytes that must move.
-    pub bytes: u64,
+    /// What there was to do.
+    pub work: Work,
 }
 
 /// The times of a replay's dispatches.
@@ -72,19 +71,21 @@ impl Plan {
         };
         let mut timings = Vec::with_capacity(self.steps.len());
         for (step, [copies, dispatch]) in self.steps.iter().zip(times) {
-            let timing = |kernel, milliseconds, flops, bytes| Timing {
+            let timing = |kernel, milliseconds, work| Timing {
                 kernel,
                 operation: step.operation,
                 shape: step.shape,
                 milliseconds,
-                flops,
-                bytes,
+                work,
             };
             if step.dispatch.copied() > 0 {
-                let bytes = 2 * step.dispatch.copied();
-                timings.push(timing(COPIES, copies, 0, bytes));
+                let work = Work {
+                    bytes: 2 * step.dispatch.copied(),
+                    ..Work::default()
+                };
+                timings.push(timing(COPIES, copies, work));
             }
-            timings.push(timing(step.kernel, dispatch, step.flops, step.bytes));
+            timings.push(timing(step.kernel, dispatch, step.work));
         }
         Ok(Profile { clock, timings })
     }
