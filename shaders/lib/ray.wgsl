@@ -2,18 +2,20 @@
 // flag UNIFORM reads the source through a uniform binding of SOURCE quads, or the part of it that fits
 // there; with FOUR a thread works on four pixels, or on four lines of its ray, at once; with SHARED,
 // SHARES threads (a power of two) of a workgroup of THREADS share each result; with BATCH, a thread has
-// the same ray or pixels in ENTRIES entries of the batch, which share what the geometry costs. SIDDON
+// the same ray or pixels in ENTRIES entries of the batch, which share what the geometry costs, and which
+// may be bound apart. SIDDON
 // weights pixels by the length of the ray inside them instead of by Joseph's interpolation.
 
 struct Params {
     // Entries of the batch, and the first of them.
     n: u32,
     item: u32,
-    // Rows of an image or views of a sinogram that the source holds, and the element of the whole
-    // with which it starts.
+    // Rows of an image or views of a sinogram that the source holds.
     begin: u32,
     end: u32,
-    start: u32,
+    // The elements of the whole with which the source starts, one for each of a thread's entries if they
+    // lie apart.
+    starts: vec4<u32>,
     rows: u32,
     columns: u32,
     views: u32,
@@ -25,9 +27,6 @@ struct Params {
     per_bin: f32,
     bins_per: f32,
     metres: f32,
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -282,6 +281,11 @@ fn only(flags: Flags, a: Entries) -> Entries {
 // Of entries of `size` elements, from one of the dispatch on.
 fn places(entry: Indices, size: u32) -> Places {
     return entry_number(entry) * size;
+}
+
+// The same in the source.
+fn sources(entry: Indices, size: u32) -> Places {
+    return places(entry, size) - params.starts.x;
 }
 
 fn elements_of(origins: Places, at: Indices) -> Entries {

@@ -1,6 +1,6 @@
 // Exact transpose of the ray transform: for each pixel a thread, in one entry of the batch or in several,
-// or several threads of which each takes every so many views (lib/ray), gathers in every view the bins whose rays interpolate from it, with the
-// transform's own weights.
+// or several threads of which each takes every so many views (lib/ray), gathers in every view the bins
+// whose rays interpolate from it, with the transform's own weights.
 //
 // params: extents, and the fan.
 // source: the sinogram, N 1 views bins.
@@ -32,13 +32,13 @@ fn main(
     let centred_column = column - 0.5 * f32(params.columns - 1u);
     let centred_row = row - 0.5 * f32(params.rows - 1u);
     let entry = group_of_entries * ENTRIES;
-    let origins = places(entry, params.views * params.bins);
+    let origins = sources(entry, params.views * params.bins);
     // Beyond the last pixel there is nothing to add.
     let end = select(0u, params.end, there);
     var total = each(0.0);
     for (var v = params.begin + first_term(lane); v < end; v += SHARES) {
         let view = views[v];
-        let line_of_bins = v * params.bins - params.start;
+        let line_of_bins = v * params.bins;
         var part = each(0.0);
 #ifdef FAN
         let near = bins_near(view, centred_row, centred_column);

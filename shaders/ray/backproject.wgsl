@@ -1,6 +1,7 @@
 // Pixel-driven back-projection: for each pixel a thread, in one entry of the batch or in several, or
-// several threads of which each takes every so many views (lib/ray), adds up, over the views, the sinogram interpolated linearly at the pixel's detector
-// coordinate (zero outside the detector), times the weight that a fan has there.
+// several threads of which each takes every so many views (lib/ray), adds up, over the views, the
+// sinogram interpolated linearly at the pixel's detector coordinate (zero outside the detector), times
+// the weight that a fan has there.
 //
 // params: extents, and the fan.
 // source: the sinogram, N 1 views bins.
@@ -30,7 +31,7 @@ fn main(
     let row = Lanes(turn - group_of_entries * params.rows) - 0.5 * f32(params.rows - 1u);
     let last = f32(params.bins - 1u);
     let entry = group_of_entries * ENTRIES;
-    let origins = places(entry, params.views * params.bins);
+    let origins = sources(entry, params.views * params.bins);
     // Beyond the last pixel there is nothing to add.
     let end = select(0u, params.end, there);
     var total = each(0.0);
@@ -41,7 +42,7 @@ fn main(
         var part = each(0.0);
         for (; v < stop; v += SHARES) {
             let place = bin_place(views[v], row, column);
-            let line = Indices(v * params.bins - params.start);
+            let line = Indices(v * params.bins);
             let pair = between(place.bin, Lanes(1.0), 0.0, last, line, 1u);
             part = plus(part, times(interpolated(pair, origins), place.weight));
         }

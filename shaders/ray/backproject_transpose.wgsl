@@ -1,7 +1,6 @@
 // Exact transpose of the pixel-driven back-projection: a thread for each bin of a view, in one entry of
 // the batch or in several, or several threads of which each takes every so many pixel lines (lib/ray),
-// gathers the pixels that interpolate from the
-// bin, with the back-projection's own weights.
+// gathers the pixels that interpolate from the bin, with the back-projection's own weights.
 //
 // params: extents, and the fan.
 // source: the image, N 1 H W.
@@ -46,7 +45,7 @@ fn main(
     let line_stride = select(1u, params.columns, along);
     let step = select(params.columns, 1u, along);
     let entry = group_of_entries * ENTRIES;
-    let origins = places(Indices(entry), params.rows * params.columns);
+    let origins = sources(Indices(entry), params.rows * params.columns);
     // Beyond the last ray there is nothing to add.
     let first_line = lines.x + LANES * first_term(lane);
     let end_line = select(0u, lines.y, there);
@@ -81,7 +80,7 @@ fn main(
             clamp(floor(high) + 1.0, Lanes(pixels.x), Lanes(pixels.y)),
             high_bounds,
         );
-        let at = min(here, Indices(lines.y - 1u)) * line_stride - params.start;
+        let at = min(here, Indices(lines.y - 1u)) * line_stride;
         let count = select(Lanes(0.0), end - first, here < Indices(lines.y));
         var part = each(0.0);
         for (var k = 0.0; k < largest(count); k += 1.0) {
@@ -107,7 +106,7 @@ fn main(
         let l = Lanes(here) - line_centre;
         let middle = (bin - view.z - per_line * l) / per_pixel + centre;
         let first = clamp(ceil(middle - reach), Lanes(pixels.x), Lanes(highest));
-        let at = min(here, Indices(lines.y - 1u)) * line_stride - params.start;
+        let at = min(here, Indices(lines.y - 1u)) * line_stride;
         var part = each(0.0);
         for (var k = 0u; k < WINDOW; k++) {
             // The source may hold fewer pixels than the window.

@@ -37,7 +37,7 @@ fn main(
     let step = select(params.columns, 1u, along);
     let line_centre = 0.5 * f32(select(params.columns, params.rows, along) - 1u);
     let entry = group_of_entries * ENTRIES;
-    let origins = places(Indices(entry), params.rows * params.columns);
+    let origins = sources(Indices(entry), params.rows * params.columns);
     // Lines whose crossing lies on the pixels or less than one outside.
     var begin = lines.x;
     var end = lines.y;
@@ -67,7 +67,7 @@ fn main(
         for (; line < stop; line += LANES * SHARES) {
             let here = line + NUMBERS;
             let place = crossing(steps, Lanes(here) - line_centre);
-            let at = min(here, Indices(end - 1u)) * line_stride - params.start;
+            let at = min(here, Indices(end - 1u)) * line_stride;
             let pair = between(place, steps.per_line, pixels.x, pixels.y - 1.0, at, step);
             part = plus(part, only(here < Indices(end), interpolated(pair, origins)));
         }

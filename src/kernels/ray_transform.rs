@@ -24,8 +24,8 @@ params! {
         pub begin: u32,
         /// ... to before this one.
         pub end: u32,
-        /// The element of the whole with which the source starts.
-        pub start: u32,
+        /// The elements of the whole with which the sources start.
+        pub starts: [u32; 4],
         pub rows: u32,
         pub columns: u32,
         pub views: u32,
@@ -35,9 +35,6 @@ params! {
         pub per_bin: f32,
         pub bins_per: f32,
         pub metres: f32,
-        pub pad0: u32,
-        pub pad1: u32,
-        pub pad2: u32,
     }
 }
 
@@ -98,63 +95,103 @@ fn word(number: f64) -> u32 {
     (number as f32).to_bits()
 }
 
-/// What one dispatch reads: entries `item..item + n` of the batch, lines `begin..end` of each,
-/// bound from the element `start` on.
+/// What one dispatch reads: entries `item..item + n` of the batch, lines `begin..end` of each, bound from
+/// the element `starts[0]` on, or each from its own on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Part {
     item: usize,
     n: usize,
     begin: usize,
     end: usize,
-    start: usize,
+    starts: [usize; entries::MOST],
+}
+
+/// The dispatches of a batch. All bind as many elements and have as many entries in a thread, so that one
+/// variant does them all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Parts {
+    parts: Vec<Part>,
+    /// Elements of a binding; all that there are, if there is no bound.
+    bound: Option<usize>,
+    /// Entries in a thread.
+    entries: usize,
+    /// Each entry in a binding of its own.
+    apart: bool,
 }
 
 /// Elements that a binding's offset is a multiple of: WebGPU's 256 bytes.
 const ALIGNMENT: usize = 64;
 
-/// Divides `n` arrays of `lines` times `length` elements into parts of at most `limit` elements.
-/// Every part is bound with the same length, so that one variant reads them all; it comes with
-/// them. `None` if no line fits.
-fn parts(n: usize, [lines, length]: [usize; 2], limit: usize) -> Option<(Vec<Part>, usize)> {
-    let total = (n * lines * length).next_multiple_of(4);
-    let whole = Part {
-        item: 0,
-        n,
-        begin: 0,
-        end: lines,
-        start: 0,
-    };
-    if total <= limit {
-        return Some((vec![whole], total));
+impl Parts {
+    /// `n` arrays of `lines` in one.
+    fn whole(n: usize, lines: usize) -> Self {
+        let whole = Part {
+            item: 0,
+            n,
+            begin: 0,
+            end: lines,
+            starts: [0; entries::MOST],
+        };
+        Parts {
+            parts: vec![whole],
+            bound: None,
+            entries: entries::count(n),
+            apart: false,
+        }
     }
-    // A part is bound from a multiple of ALIGNMENT before it to at least its end, and that the last
-    // one ends with the array takes as much again.
-    let slack = match length.is_multiple_of(ALIGNMENT) {
-        true => 0,
-        false => ALIGNMENT - 1,
-    };
-    let fitting = limit.saturating_sub(2 * slack) / length;
-    if fitting == 0 {
-        return None;
-    }
-    let even = |count: usize, most: usize| count.div_ceil(count.div_ceil(most));
-    let (items, band) = match fitting / lines {
-        0 => (1, even(lines, fitting)),
-        items => (even(n, items), lines),
-    };
-    let span = items * band * length + slack;
-    let last = (total - span) / ALIGNMENT * ALIGNMENT;
-    let parts = (0..n).step_by(items).flat_map(|item| {
-        let bands = (0..lines).step_by(band);
-        bands.map(move |begin| Part {
-            item,
-            n: items.min(n - item),
-            begin,
-            end: (begin + band).min(lines),
-            start: ((item * lines + begin) * length / ALIGNMENT * ALIGNMENT).min(last),
+
+    /// `n` arrays of `lines` times `length` elements in parts of at most `limit` elements. `None` if no
+    /// line fits.
+    fn bounded(n: usize, [lines, length]: [usize; 2], limit: usize) -> Option<Self> {
+        let total = (n * lines * length).next_multiple_of(4);
+        if total <= limit {
+            let bound = Some(total);
+            return Some(Parts {
+                bound,
+                ..Parts::whole(n, lines)
+            });
+        }
+        // A part is bound from a multiple of ALIGNMENT before it to at least its end, and that the last
+        // one ends with the array takes as much again.
+        let slack = match length.is_multiple_of(ALIGNMENT) {
+            true => 0,
+            false => ALIGNMENT - 1,
+        };
+        let fitting = limit.saturating_sub(2 * slack) / length;
+        if fitting == 0 {
+            return None;
+        }
+        let even = |count: usize, most: usize| count.div_ceil(count.div_ceil(most));
+        // Entries that a thread takes together, in one binding or else apart.
+        let apart = n > 1 && fitting / lines < entries::MOST.min(n);
+        let (items, held, band) = match apart {
+            true => (entries::count(n), 1, even(lines, fitting.min(lines))),
+            false if fitting < lines => (1, 1, even(lines, fitting)),
+            false => (even(n, fitting / lines), even(n, fitting / lines), lines),
+        };
+        let span = held * band * length + slack;
+        let last = (total - span) / ALIGNMENT * ALIGNMENT;
+        let start = |line: usize| (line * length / ALIGNMENT * ALIGNMENT).min(last);
+        let parts = (0..n).step_by(items).flat_map(|item| {
+            let bands = (0..lines).step_by(band);
+            bands.map(move |begin| Part {
+                item,
+                n: items.min(n - item),
+                begin,
+                end: (begin + band).min(lines),
+                starts: std::array::from_fn(|e| {
+                    let item = if apart { (item + e).min(n - 1) } else { item };
+                    start(item * lines + begin)
+                }),
+            })
+        });
+        Some(Parts {
+            parts: parts.collect(),
+            bound: Some(total - last),
+            entries: entries::count(items),
+            apart,
         })
-    });
-    Some((parts.collect(), total - last))
+    }
 }
 
 /// One of the four kernels on a geometry.
@@ -188,10 +225,16 @@ impl Kernel<'_> {
             true => (image, sinogram),
             false => (sinogram, image),
         };
-        let divided = match reading {
+        let bounded = match reading {
             Reading::Storage | Reading::Shared { .. } => None,
-            Reading::Uniform { limit } => parts(n, from, limit),
+            Reading::Uniform { limit } => Parts::bounded(n, from, limit),
         };
+        let Parts {
+            parts,
+            bound,
+            entries,
+            apart,
+        } = bounded.unwrap_or_else(|| Parts::whole(n, from[0]));
         let views = geometry.angles.len();
         let [threads, shares] = reading.workgroup();
         let mut variant = Variant::new();
@@ -230,32 +273,22 @@ impl Kernel<'_> {
         if self.projects && geometry.projector == Projector::Siddon {
             variant = variant.flag("SIDDON");
         }
-        if let Some((_, bound)) = divided {
+        if let Some(bound) = bound {
             variant = (variant.flag("UNIFORM")).constant("SOURCE", bound as u32 / 4);
         }
         // Four lines of a ray have their loads in flight together. Four pixels would be as many
         // threads fewer, which are the point of sharing.
-        let four = divided.is_some() || (shares > 1 && self.of_images);
+        let four = bound.is_some() || (shares > 1 && self.of_images);
         let variant = variant.flag_if("FOUR", four);
         let pixels = match four && !self.of_images {
             true => 4,
             false => 1,
         };
-        let largest = divided.as_ref().map_or(n, |(parts, _)| parts[0].n);
-        let entries = entries::count(largest);
         let variant = match entries {
             1 => variant,
             _ => (variant.flag("BATCH").constant("ENTRIES", entries as u32))
-                .snippet("entries", entries::declare(entries)),
+                .snippet("entries", entries::declare(entries, apart)),
         };
-        let whole = Part {
-            item: 0,
-            n,
-            begin: 0,
-            end: from[0],
-            start: 0,
-        };
-        let (parts, bound) = divided.map_or((vec![whole], None), |(p, bound)| (p, Some(bound)));
         let launch = |part: &Part| {
             let results = part.n * to[0] * to[1];
             let params = RayParams {
@@ -263,7 +296,7 @@ impl Kernel<'_> {
                 item: part.item as u32,
                 begin: part.begin as u32,
                 end: part.end as u32,
-                start: part.start as u32,
+                starts: part.starts.map(|start| start as u32),
                 rows: geometry.rows as u32,
                 columns: geometry.columns as u32,
                 views: views as u32,
@@ -272,23 +305,23 @@ impl Kernel<'_> {
                 per_bin: per_bin as f32,
                 bins_per: (1.0 / per_bin) as f32,
                 metres: metres as f32,
-                pad0: 0,
-                pad1: 0,
-                pad2: 0,
             };
-            let source = match bound {
+            let source = |e: usize| match bound {
                 None => Slot::Input(0),
                 Some(bound) => Slot::Part {
                     of: Box::new(Slot::Input(0)),
-                    offset: 4 * part.start as u64,
+                    offset: 4 * part.starts[e] as u64,
                     bytes: 4 * bound as u64,
                 },
             };
-            let mut bindings = vec![
-                ("source", source),
+            let sources = if apart { entries } else { 1 };
+            let mut bindings: Vec<_> = (0..sources)
+                .map(|e| (entries::source(e), source(e)))
+                .collect();
+            bindings.extend([
                 ("views", Slot::Table(table.clone())),
                 ("result", Slot::Output),
-            ];
+            ]);
             if let Some(tangents) = &curve {
                 bindings.push(("tangents", Slot::Table(tangents.clone())));
             }
@@ -460,8 +493,8 @@ mod tests {
     /// Every line once, inside what is bound, and that inside the array.
     #[test]
     fn parts_cover_the_source() {
-        let mut tried = 0;
-        for n in [1, 2, 3, 8] {
+        let mut tried = [0, 0];
+        for n in [1, 2, 3, 5, 8] {
             for shape in [
                 [64, 64],
                 [50, 91],
@@ -472,26 +505,36 @@ mod tests {
                 [3, 513],
             ] {
                 for limit in [256, 512, 4096, 16_384] {
-                    let Some((parts, bound)) = parts(n, shape, limit) else {
+                    let Some(Parts {
+                        parts,
+                        bound,
+                        entries,
+                        apart,
+                    }) = Parts::bounded(n, shape, limit)
+                    else {
                         continue;
                     };
-                    tried += 1;
+                    tried[usize::from(apart)] += 1;
                     let [lines, length] = shape;
                     let total = (n * lines * length).next_multiple_of(4);
+                    let bound = bound.unwrap();
                     assert!(
                         bound <= limit && bound.is_multiple_of(4),
                         "{n} {shape:?} {limit}"
                     );
+                    assert!(entries > 1 || n == 1, "{n} {shape:?} {limit}");
                     let mut covered = vec![0; n * lines];
                     for part in parts {
-                        assert!(
-                            part.start.is_multiple_of(ALIGNMENT) && part.start + bound <= total
-                        );
-                        for item in part.item..part.item + part.n {
+                        assert!(!apart || part.n <= entries);
+                        for start in part.starts {
+                            assert!(start.is_multiple_of(ALIGNMENT) && start + bound <= total);
+                        }
+                        for e in 0..part.n {
+                            let start = part.starts[if apart { e } else { 0 }];
                             for line in part.begin..part.end {
-                                let at = (item * lines + line) * length;
-                                assert!(part.start <= at && at + length <= part.start + bound);
-                                covered[item * lines + line] += 1;
+                                let at = ((part.item + e) * lines + line) * length;
+                                assert!(start <= at && at + length <= start + bound);
+                                covered[(part.item + e) * lines + line] += 1;
                             }
                         }
                     }
@@ -499,6 +542,6 @@ mod tests {
                 }
             }
         }
-        assert!(tried > 80, "{tried}");
+        assert!(tried.iter().all(|&count| count > 20), "{tried:?}");
     }
 }

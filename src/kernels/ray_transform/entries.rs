@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 /// The most entries of a thread: each takes a few registers, and threads become fewer.
-const MOST: usize = 4;
+pub(super) const MOST: usize = 4;
 
 /// How many entries of a batch of `n` (at least 1) a thread takes, so that as few as possible are
 /// computed twice.
@@ -13,8 +13,17 @@ pub(super) fn count(n: usize) -> usize {
     n.div_ceil(n.div_ceil(MOST))
 }
 
-/// What `lib/ray.wgsl` declares for one entry, for `count` of them.
-pub(super) fn declare(count: usize) -> String {
+/// Where the first of the further bindings of the source lies.
+const BINDING: usize = 4;
+
+/// The name of the source's binding for the entry `e` of a thread, which lie `apart`, or all in one.
+pub(super) fn source(e: usize) -> &'static str {
+    ["source", "source1", "source2", "source3"][e]
+}
+
+/// What `lib/ray.wgsl` declares for one entry, for `count` of them: all in one source, or each in a uniform
+/// binding of its own.
+pub(super) fn declare(count: usize, apart: bool) -> String {
     let all = 0..count;
     let entries = |text: &dyn Fn(usize) -> String| format!("Entries({})", list(&all, text));
     let members = |kind: &str| list(&all, &|e| format!("e{e}: {kind}"));
@@ -60,10 +69,20 @@ pub(super) fn declare(count: usize) -> String {
         &[],
         &format!("Places({places})"),
     );
+    let of = |e: usize| if apart { e } else { 0 };
+    let sources = list(&all, &|e| format!("all.e{e} - params.starts[{}]", of(e)));
+    function(
+        "sources(entry: Indices, size: u32) -> Places",
+        &["let all = places(entry, size);".into()],
+        &format!("Places({sources})"),
+    );
     function(
         "elements_of(origins: Places, at: Indices) -> Entries",
         &[],
-        &entries(&|e| format!("elements(origins.e{e} + at)")),
+        &entries(&|e| match of(e) {
+            0 => format!("elements(origins.e{e} + at)"),
+            e => format!("elements{e}(origins.e{e} + at)"),
+        }),
     );
     function(
         "joined_entries(own: Entries, lane: u32) -> Entries",
@@ -89,6 +108,19 @@ pub(super) fn declare(count: usize) -> String {
         &put,
         "",
     );
+    for e in 1..if apart { count } else { 1 } {
+        let (name, binding) = (source(e), BINDING + e);
+        let _ = writeln!(
+            text,
+            "@group(0) @binding({binding}) var<uniform> {name}: array<vec4<f32>, SOURCE>;"
+        );
+        let numbers = ["x", "y", "z", "w"].map(|c| format!("{name}[at.{c} / 4u][at.{c} % 4u]"));
+        let _ = writeln!(
+            text,
+            "fn elements{e}(at: Indices) -> Lanes {{\n    return Lanes({});\n}}",
+            numbers.join(", ")
+        );
+    }
     text
 }
 
