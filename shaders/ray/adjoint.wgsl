@@ -4,6 +4,8 @@
 //
 // params: extents, and the fan.
 // source: the sinogram, N 1 views bins.
+// source1, source2, source3: the same for a thread's further entries, where they are bound apart
+// (generated).
 // views: one vec4 for each view (lib/view, lib/fan).
 // tangents: of a curved detector's bins (lib/fan).
 // result: N 1 H W.

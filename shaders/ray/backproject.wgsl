@@ -5,6 +5,8 @@
 //
 // params: extents, and the fan.
 // source: the sinogram, N 1 views bins.
+// source1, source2, source3: the same for a thread's further entries, where they are bound apart
+// (generated).
 // views: one vec4 for each view (lib/bins, lib/fan).
 // result: N 1 H W, in the sinogram's unit.
 // Twin: reference::ray_transform::backproject

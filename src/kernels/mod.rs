@@ -214,6 +214,8 @@ pub struct Capabilities {
     pub software: bool,
     /// Bytes of workgroup memory that a kernel may hold.
     pub memory: u32,
+    /// Threads that fill a hardware adapter: about as many as it keeps under way at once.
+    pub filling: usize,
 }
 
 /// Bytes of workgroup memory that WebGPU grants on every adapter.
@@ -226,6 +228,7 @@ impl Capabilities {
             subgroup: gpu.subgroup_size(),
             software: gpu.is_software(),
             memory: gpu.limits().max_compute_workgroup_storage_size,
+            filling: filling(gpu.info().device_type),
         }
     }
 
@@ -243,7 +246,19 @@ impl Default for Capabilities {
             subgroup: None,
             software: false,
             memory: WEBGPU_MEMORY,
+            filling: filling(wgpu::DeviceType::DiscreteGpu),
         }
+    }
+}
+
+/// Threads that fill an adapter of this kind. Processors' own graphics have some ten units of one to two
+/// thousand threads; cards, and shares of them in data centres, 30 to 130. Kernels of software adapters
+/// do not ask; `check`, which runs there what hardware would choose, does.
+fn filling(kind: wgpu::DeviceType) -> usize {
+    use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
+    match kind {
+        DiscreteGpu | VirtualGpu | Cpu => 1 << 17,
+        IntegratedGpu | Other => 1 << 14,
     }
 }
 

@@ -145,6 +145,7 @@ mod tests {
             subgroup: Some(8),
             software: true,
             memory: 32 << 10,
+            ..Capabilities::default()
         }
     }
 

@@ -38,9 +38,6 @@ impl fmt::Display for Reading {
     }
 }
 
-/// Threads that fill a graphics processor: a large one keeps about as many under way at once.
-const FILLING: usize = 1 << 17;
-
 /// The most threads that share a result.
 const MOST_SHARES: usize = 16;
 
@@ -63,12 +60,15 @@ impl Reading {
         }
     }
 
-    /// From storage, by as many threads to a result as fill a processor with results and find
-    /// something to do.
-    fn filling(problem: &RayProblem) -> Self {
+    /// From storage, by as many threads to a result as fill an adapter with results and find something
+    /// to do.
+    fn filling(capabilities: Capabilities, problem: &RayProblem) -> Self {
         let (results, turns) = (problem.shapes().1.elements(), problem.turns());
         let mut threads = 1;
-        while threads < MOST_SHARES && results * threads < FILLING && 2 * threads <= turns {
+        while threads < MOST_SHARES
+            && results * threads < capabilities.filling
+            && 2 * threads <= turns
+        {
             threads *= 2;
         }
         match threads {
@@ -173,7 +173,7 @@ impl Family for Reading {
     fn default_for(capabilities: Capabilities, problem: &RayProblem) -> Self {
         match capabilities.software {
             true => Reading::Uniform { limit: 16_384 },
-            false if has_shares(capabilities) => Reading::filling(problem),
+            false if has_shares(capabilities) => Reading::filling(capabilities, problem),
             false => Reading::Storage,
         }
     }
@@ -259,6 +259,14 @@ mod tests {
     #[test]
     fn few_results_are_shared_on_hardware_alone() {
         let hardware = Capabilities::default();
+        // A small adapter is full sooner.
+        let small = Capabilities {
+            filling: hardware.filling / 8,
+            ..hardware
+        };
+        let forward = problem(RayMap::Forward, 128, 50, 1);
+        let default = Reading::default_for(small, &forward);
+        assert_eq!(default.to_string(), "storage by 2");
         for (map, size, views, n, expected) in [
             (RayMap::Forward, 128, 50, 1, "storage by 16"),
             (RayMap::BackprojectTranspose, 512, 50, 1, "storage by 4"),
