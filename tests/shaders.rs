@@ -37,6 +37,7 @@ fn devices() -> [Capabilities; 5] {
         subgroup,
         software,
         memory,
+        ..Capabilities::default()
     })
 }
 
