@@ -184,6 +184,9 @@ pub struct Capabilities {
 /// Bytes of workgroup memory that WebGPU grants on every adapter.
 pub const WEBGPU_MEMORY: u32 = 16 << 10;
 
+/// Threads that fill a graphics processor: a large one keeps about as many under way at once.
+const FILLING: usize = 1 << 17;
+
 impl Capabilities {
     /// What `gpu` can do.
     pub fn of(gpu: &crate::gpu::Gpu) -> Self {

@@ -2,7 +2,7 @@
 
 use super::{adjoint, backproject, backproject_transpose, forward};
 use crate::kernels::family::rounded;
-use crate::kernels::{Capabilities, Family, Forced, Lowered};
+use crate::kernels::{Capabilities, FILLING, Family, Forced, Lowered};
 use crate::shape::{Beam, Detector, Projector, RayGeometry, Shape};
 use std::fmt;
 use std::sync::Arc;
@@ -37,9 +37,6 @@ impl fmt::Display for Reading {
         }
     }
 }
-
-/// Threads that fill a graphics processor: a large one keeps about as many under way at once.
-const FILLING: usize = 1 << 17;
 
 /// The most threads that share a result.
 const MOST_SHARES: usize = 16;
