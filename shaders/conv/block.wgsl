@@ -4,7 +4,9 @@
 // is on its way to the other half of the workgroup memory. A field takes SIZE_OF_FIELD channels, in
 // an ordinary convolution 1, and QUADS_OF_FIELD vec4s of weights. With QUAD_ROWS, the image's rows are
 // multiples of 4 and read by vec4; with QUADS, the result's are and are written so. With KERNELS,
-// every entry of the batch has its own kernel.
+// every entry of the batch has its own kernel. With SHARED, the threads are SHARES groups with the same
+// pixels and channels: each takes every SHARES-th field of a stage, and the first one writes what all
+// have summed.
 //
 // params: extents; origin is the input row of the first tap of output 0.
 // x: image, N C H W.
@@ -57,12 +59,19 @@ fn main(
     let kernel = block * fields * QUADS_OF_FIELD;
 #endif
     let last_weight = kernel + fields * QUADS_OF_FIELD - 1u;
+#ifdef SHARED
+    let share = lane / (THREADS / SHARES);
+    let own = lane % (THREADS / SHARES);
+#else
+    let share = 0u;
+    let own = lane;
+#endif
     // The thread's pixels in the patch, and its channels in the block; the threads of a subgroup
     // share their channels, and with them the reads of weights, as far as it goes.
-    let strip = lane % STRIPS;
+    let strip = own % STRIPS;
     let row = strip / (COLUMNS / PIXELS);
     let column = strip % (COLUMNS / PIXELS) * PIXELS;
-    let channel = lane / STRIPS * 8u;
+    let channel = own / STRIPS * 8u;
 #import generated/declare
     let stages = (fields + FIELDS - 1u) / FIELDS;
     for (var stage = 0u; stage <= stages; stage++) {
@@ -75,7 +84,7 @@ fn main(
 #import generated/fetch
         }
         if stage > 0u {
-            for (var d = 0u; d < FIELDS; d++) {
+            for (var d = share; d < FIELDS; d += SHARES) {
                 let part = (stage - 1u) % 2u * FIELDS + d;
                 let pixel = part * SIZE_OF_FIELD * PATCH + row * PITCH + column + SHIFT;
                 let weight = part * QUADS_OF_FIELD + channel / 8u * STRIDE_OF_THREAD;
@@ -90,6 +99,17 @@ fn main(
         }
         workgroupBarrier();
     }
+#ifdef SHARED
+    // The shares' sums in a fixed tree, through the memory of the patches, which all have read: the
+    // second half is added to the first until there is one.
+    for (var rest = SHARES / 2u; rest > 0u; rest /= 2u) {
+        let sum = lane % (rest * (THREADS / SHARES));
+#import generated/join
+    }
+    if share > 0u {
+        return;
+    }
+#endif
 #import generated/collect
     let y = top + row;
     if wanted != place || y >= params.oh {

@@ -127,7 +127,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     }
     let mut checks: Vec<Check> = trials.iter().flat_map(rows).collect();
     checks.extend(other_trials(capabilities).iter().flat_map(rows));
-    for trial in trials[..3].iter().chain(&other_trials(capabilities)[..2]) {
+    for trial in trials[..3].iter().chain(&other_trials(capabilities)[..3]) {
         let images = |work: &Work| !matches!(work, Work::Weight(_));
         for (part, work) in trial.work().filter(|(_, work)| images(work)) {
             let cases = Padding::ALL.into_iter().flat_map(|padding| {
@@ -146,35 +146,43 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
     checks
 }
 
-/// Every variant of the usual 3x3 convolution, on images that leave tiles unfilled.
+/// Every variant of the usual 3x3 convolution, on images that leave tiles unfilled; those that there are
+/// for few outputs alone, on batches of images, with more inputs than a stage holds and not a multiple.
 pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
     let shape = (Shape::new(1, 17, 5, 20), 18);
     let window = window(3, 1, Padding::Replicate);
-    let convolution = Convolution {
-        x: shape.0,
-        outputs: shape.1,
-        window,
-    };
-    let row = |part: &str, name: &dyn std::fmt::Display, work: Work| {
+    let convolution = |(x, outputs): (Shape, usize)| Convolution { x, outputs, window };
+    let row = |part: &str, name: &dyn std::fmt::Display, work: Work, shapes: &[_]| {
         let name = format!("variant/conv2d/{part}/{name}").replace(' ', "-");
-        Check::kernel(name, [case(work, shape, window, false)])
+        Check::kernel(name, shapes.iter().map(|&s| case(work, s, window, false)))
     };
-    let mut checks = Vec::new();
+    let few = |c, outputs| [21, 20].map(|w| (Shape::new(2, c, 9, w), outputs));
+    let mut checks: Vec<Check> = Vec::new();
     type Make = fn(ImageAlgorithm) -> Work;
-    for (work, part) in [
-        (Work::Forward as Make, "forward"),
-        (Work::Input, "input_gradient"),
+    for (work, part, few) in [
+        (Work::Forward as Make, "forward", few(19, 6)),
+        (Work::Input, "input_gradient", few(7, 19)),
     ] {
-        let problem = ImageProblem {
-            transposed: part != "forward",
-            convolution,
-        };
-        for images in ImageAlgorithm::candidates(capabilities, &problem) {
-            checks.push(row(part, &images, work(images)));
+        for shapes in [&[shape][..], &few] {
+            let problem = ImageProblem {
+                transposed: part != "forward",
+                convolution: convolution(shapes[0]),
+            };
+            for images in ImageAlgorithm::candidates(capabilities, &problem) {
+                let row = row(part, &images, work(images), shapes);
+                if checks.iter().all(|known| known.name != row.name) {
+                    checks.push(row);
+                }
+            }
         }
     }
-    for weights in WeightAlgorithm::candidates(capabilities, &convolution) {
-        checks.push(row("weight_gradient", &weights, Work::Weight(weights)));
+    for weights in WeightAlgorithm::candidates(capabilities, &convolution(shape)) {
+        checks.push(row(
+            "weight_gradient",
+            &weights,
+            Work::Weight(weights),
+            &[shape],
+        ));
     }
     checks
 }
@@ -259,6 +267,9 @@ impl Work {
 fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
     let small = Block::new(16, 8, 8, 4, 18);
     let wide = Block { pixels: 8, ..small };
+    // All shares have fields of a stage, fewer, or none.
+    let shared = Block::new(8, 8, 8, 4, 18).with_shares(4);
+    let shared_wide = Block::new(16, 16, 8, 8, 18).with_shares(2);
     let tile = |subgroup| Tile {
         channels: 4,
         rows: 2,
@@ -297,6 +308,13 @@ fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
     let all = &Padding::ALL;
     let mut trials = vec![
         trial("block", ImageAlgorithm::Block(small), three, &SHAPES, all),
+        trial(
+            "block-shared",
+            ImageAlgorithm::Block(shared),
+            three,
+            &SHAPES,
+            all,
+        ),
         trial(
             "winograd-4x4",
             winograd(Outputs::Four, Product::Tiled(tile(None))),
@@ -339,6 +357,20 @@ fn other_trials(capabilities: Capabilities) -> Vec<Trial> {
             &[(1, 1), (5, 1)],
             SHAPES.split_at(5).0.split_at(2).1,
             &[Padding::Replicate, Padding::Circular],
+        ),
+        trial(
+            "block-shared-other-kernels",
+            ImageAlgorithm::Block(shared_wide),
+            &[(1, 1), (5, 1)],
+            SHAPES.split_at(6).0.split_at(2).1,
+            &[Padding::Replicate, Padding::Circular],
+        ),
+        trial(
+            "winograd-2x2-many-shared",
+            winograd(Outputs::Two, Product::Block(small.with_shares(2))),
+            three,
+            &MANY,
+            &[Padding::Zero],
         ),
         trial(
             "block-default",

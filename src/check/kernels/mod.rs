@@ -39,6 +39,7 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
 /// Every variant of the families that have many, those of [`checks`] again among them.
 pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
     let mut checks = conv2d::variants(capabilities);
+    checks.extend(symmetric_conv::variants(capabilities));
     checks.extend(fourier::variants(capabilities));
     checks
 }

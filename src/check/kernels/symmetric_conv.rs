@@ -89,10 +89,13 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
             SymmetricWeightAlgorithm::Block(WeightBlock::new(outputs, inputs, 8)),
         )
     };
+    let shared = SymmetricAlgorithm::Block(Block::new(8, 16, 4, 4, 36).with_shares(4));
     let mut trials: Vec<(&str, Pair)> = vec![
         ("expanded", expanded),
         ("block", block([16, 8, 8, 4], 16, 8)),
         ("block-wide", block([32, 16, 4, 8], 96, 24)),
+        // With room for a field to each share where it has up to two channels.
+        ("block-shared", (shared, expanded.1)),
         ("fourier", (tile(None, false, false), expanded.1)),
         ("uniform", (tile(None, false, true), expanded.1)),
     ];
@@ -152,6 +155,55 @@ pub(super) fn checks(capabilities: Capabilities) -> Vec<Check> {
         "symmetric_conv/expand",
         LAYERS.map(|layer| expansion(expanded.0, layer)),
     ));
+    checks
+}
+
+/// The blocks whose shares divide the input fields, between which convolutions with few output channels
+/// choose: on batches of images, with more fields than a stage holds and not a multiple.
+pub(super) fn variants(capabilities: Capabilities) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (kind, part) in [PARTS[0], PARTS[1]] {
+        let transposed = kind == Kind::Input;
+        let layers = [Group::cyclic(2), C4, D4].map(|group| match transposed {
+            true => (group, Trivial, Regular, 3),
+            false => (group, Regular, Trivial, 3),
+        });
+        let (inputs, outputs) = if transposed { (5, 9) } else { (9, 5) };
+        let mut found: Vec<(SymmetricAlgorithm, Vec<Layer>)> = Vec::new();
+        for of in layers {
+            let problem = SymmetricImageProblem {
+                transposed,
+                convolution: SymmetricProblem {
+                    conv: layer(of, Padding::Replicate),
+                    x: Shape::new(2, inputs * of.1.size(of.0), 9, 12),
+                    outputs,
+                },
+            };
+            for candidate in SymmetricAlgorithm::candidates(capabilities, &problem) {
+                if !matches!(candidate, SymmetricAlgorithm::Block(block) if block.shares > 1) {
+                    continue;
+                }
+                match found.iter_mut().find(|(known, _)| *known == candidate) {
+                    Some((_, layers)) => layers.push(of),
+                    None => found.push((candidate, vec![of])),
+                }
+            }
+        }
+        for (candidate, layers) in found {
+            let pair = (
+                candidate,
+                SymmetricWeightAlgorithm::Expanded(WeightAlgorithm::Readable),
+            );
+            let cases = layers.into_iter().flat_map(|layer| {
+                [[2, 9, 12], [2, 5, 7]].map(|size| {
+                    let shape = (size, inputs, outputs);
+                    case(kind, pair, layer, Padding::Replicate, shape)
+                })
+            });
+            let row = format!("variant/symmetric_conv/{part}/{candidate}").replace(' ', "-");
+            checks.push(Check::kernel(row, cases));
+        }
+    }
     checks
 }
 

@@ -159,7 +159,8 @@ const TILES: [(u32, u32); 8] = [
 /// Tiles that are tried besides for convolutions with at most [`FEW`] outputs, whose larger tiles make
 /// too few threads for a large adapter.
 const SMALL_TILES: [(u32, u32); 2] = [(8, 1), (4, 1)];
-const FEW: usize = 8;
+/// Output channels of which one thread takes all: then only pixels and shares make threads.
+pub(in crate::kernels) const FEW: usize = 8;
 
 /// Blocks that are tried on hardware: more and fewer outputs to a thread and to a workgroup, and
 /// longer and shorter stages, the longest where there is more workgroup memory than WebGPU grants.
@@ -173,6 +174,41 @@ const BLOCKS: [Block; 7] = [
     Block::new(64, 32, 8, 8, 36).with_memory(MORE_MEMORY),
 ];
 
+/// Blocks that are tried on hardware besides for convolutions with at most [`FEW`] outputs, most shares
+/// first: their stages are so small that there is room for a field to each share.
+const SHARED: [Block; 4] = [
+    Block::new(8, 16, 4, 4, 18).with_shares(8),
+    Block::new(8, 16, 8, 4, 18)
+        .with_shares(8)
+        .with_memory(MORE_MEMORY),
+    Block::new(8, 16, 4, 4, 18).with_shares(4),
+    Block::new(8, 16, 8, 4, 18).with_shares(2),
+];
+
+impl ImageProblem {
+    /// Channels of what is read and of the result.
+    fn channels(&self) -> [usize; 2] {
+        let convolution = &self.convolution;
+        let (inputs, outputs) = (convolution.x.c(), convolution.outputs);
+        match self.transposed {
+            true => [outputs, inputs],
+            false => [inputs, outputs],
+        }
+    }
+
+    /// Blocks whose shares all have something to do, most shares first.
+    fn shared(&self, capabilities: Capabilities) -> impl Iterator<Item = Block> {
+        let [inputs, outputs] = self.channels();
+        let window = self.convolution.window;
+        SHARED.into_iter().filter(move |block| {
+            outputs <= FEW
+                && block.shares as usize <= inputs
+                && block.suits(capabilities)
+                && block.takes(window)
+        })
+    }
+}
+
 impl Family for ImageAlgorithm {
     type Problem = ImageProblem;
 
@@ -181,6 +217,11 @@ impl Family for ImageAlgorithm {
     fn default_for(capabilities: Capabilities, problem: &ImageProblem) -> Self {
         if problem.transposed && problem.convolution.window.stride > 1 {
             return ImageAlgorithm::Readable;
+        }
+        let output = Self::output(problem);
+        let mut shared = problem.shared(capabilities);
+        if let Some(block) = shared.find(|block| block.is_wanted(capabilities, output)) {
+            return ImageAlgorithm::Block(block);
         }
         // Workgroup memory is what hardware adapters are made for; software has none.
         match Block::DEFAULT.suits(capabilities) && Block::DEFAULT.takes(problem.convolution.window)
@@ -207,10 +248,7 @@ impl Family for ImageAlgorithm {
             })
         };
         let convolution = &problem.convolution;
-        let outputs = match problem.transposed {
-            true => convolution.x.c(),
-            false => convolution.outputs,
-        };
+        let [_, outputs] = problem.channels();
         let small: &'static [(u32, u32)] = if outputs <= FEW { &SMALL_TILES } else { &[] };
         let other = |subgroup, texture, uniform| Tile {
             subgroup,
@@ -228,6 +266,7 @@ impl Family for ImageAlgorithm {
         let window = convolution.window;
         let blocks = (BLOCKS.into_iter())
             .filter(|block| block.suits(capabilities) && block.takes(window))
+            .chain(problem.shared(capabilities))
             .map(ImageAlgorithm::Block);
         let winograd = [Outputs::Two, Outputs::Four]
             .map(|outputs| Winograd::new(outputs, capabilities))
@@ -359,4 +398,90 @@ impl Family for WeightAlgorithm {
 /// Whether the tiled weight gradients take the window.
 fn tileable(problem: &Convolution) -> bool {
     problem.window.stride == 1 && problem.window.size <= 5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::WEBGPU_MEMORY;
+    use crate::shape::Padding;
+
+    fn problem(channels: [usize; 2], size: usize, n: usize, transposed: bool) -> ImageProblem {
+        ImageProblem {
+            transposed,
+            convolution: Convolution {
+                x: Shape::new(n, channels[0], size, size),
+                outputs: channels[1],
+                window: Window::same(3, Padding::Replicate),
+            },
+        }
+    }
+
+    /// Shares of a block; `None` of anything else.
+    fn shares(algorithm: ImageAlgorithm) -> Option<u32> {
+        match algorithm {
+            ImageAlgorithm::Block(block) => Some(block.shares),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn inputs_of_few_outputs_are_shared_on_hardware_alone() {
+        let hardware = Capabilities::default();
+        for (channels, size, n, transposed, expected) in [
+            ([96, 6], 128, 1, false, 8),
+            ([7, 96], 128, 1, true, 8),
+            ([96, 6], 128, 4, false, 8),
+            ([96, 6], 128, 8, false, 4),
+            ([96, 6], 512, 1, false, 2),
+            ([96, 6], 128, 32, false, 1),
+            ([96, 6], 1024, 1, false, 1),
+            // As many shares as there are input channels.
+            ([7, 6], 128, 1, false, 4),
+            ([1, 1], 128, 1, false, 1),
+            // Many outputs have threads of their own.
+            ([96, 96], 128, 1, false, 1),
+            ([96, 6], 128, 1, true, 1),
+            ([7, 96], 128, 1, false, 1),
+        ] {
+            let problem = problem(channels, size, n, transposed);
+            let default = ImageAlgorithm::default_for(hardware, &problem);
+            assert_eq!(shares(default), Some(expected), "{problem}");
+            for other in [
+                Capabilities {
+                    software: true,
+                    ..hardware
+                },
+                Capabilities {
+                    memory: 4 << 10,
+                    ..hardware
+                },
+            ] {
+                let candidates = ImageAlgorithm::candidates(other, &problem);
+                let shared = candidates.into_iter().filter_map(shares);
+                assert_eq!(shared.max(), None, "{other:?}: {problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn larger_windows_are_shared_as_far_as_there_is_room() {
+        let mut problem = problem([96, 6], 128, 1, false);
+        for (size, memory, expected) in [
+            (1, WEBGPU_MEMORY, 8),
+            (5, WEBGPU_MEMORY, 4),
+            (5, MORE_MEMORY, 8),
+        ] {
+            problem.convolution.window.size = size;
+            let hardware = Capabilities {
+                memory,
+                ..Capabilities::default()
+            };
+            let default = ImageAlgorithm::default_for(hardware, &problem);
+            assert_eq!(shares(default), Some(expected), "{size} in {memory}");
+        }
+        problem.convolution.window.stride = 2;
+        let default = ImageAlgorithm::default_for(Capabilities::default(), &problem);
+        assert_eq!(shares(default), None);
+    }
 }

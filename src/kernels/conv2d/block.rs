@@ -8,7 +8,7 @@ use super::row::COMPONENTS;
 use super::{CLAMPED, ConvParams, window_variant, with_operands};
 use crate::kernels::chain::Chain;
 use crate::kernels::{Capabilities, Launch, Lowered, Slot, WEBGPU_MEMORY};
-use crate::shape::Window;
+use crate::shape::{Shape, Window};
 use std::fmt::Write;
 
 /// The shape of a workgroup's work.
@@ -23,9 +23,13 @@ pub struct Block {
     pub rows: u32,
     /// Neighbouring pixels of a thread, 4 or 8. A thread has 8 channels.
     pub pixels: u32,
-    /// Terms of each output that a stage adds, in whole input channels: at least one, and as many
-    /// as two stages have room for.
+    /// Terms of each output that a thread adds in a stage, in whole input fields: at least one, and as
+    /// many as two stages have room for.
     pub depth: u32,
+    /// Groups of the workgroup's threads, all with the same pixels and channels, between which the
+    /// input fields are divided: 1, 2, 4 or 8. What they have summed is added at the end. They
+    /// make threads where there are few pixels and output channels.
+    pub shares: u32,
     /// Bytes of workgroup memory that two stages may take.
     pub memory: u32,
 }
@@ -44,8 +48,14 @@ impl Block {
             rows,
             pixels,
             depth,
+            shares: 1,
             memory: WEBGPU_MEMORY,
         }
+    }
+
+    /// The same with so many shares.
+    pub const fn with_shares(self, shares: u32) -> Self {
+        Block { shares, ..self }
     }
 
     /// The same with so many bytes of workgroup memory.
@@ -67,7 +77,8 @@ impl Block {
     /// pixels and 18 `vec4`s of weights, which its subgroup shares, for 288 multiply-adds.
     pub const DEFAULT: Block = Block::new(64, 16, 8, 4, 18);
 
-    /// Whether the blocks of this window fit into workgroup memory; strides leave gaps in them.
+    /// Whether the blocks of this window fit into a workgroup and its memory; strides leave gaps in
+    /// them.
     pub fn takes(self, window: Window) -> bool {
         self.has_room(
             window,
@@ -78,7 +89,21 @@ impl Block {
 
     /// The same for input fields of `size` channels, `share` weights of each to a thread.
     pub(in crate::kernels) fn has_room(self, window: Window, size: u32, share: u32) -> bool {
-        window.stride == 1 && self.fields_fitting(window, size, share) > 0
+        // Where the shares' sums are added, half of the threads put one accumulator or more at a time
+        // into the memory of two stages' patches.
+        let joins = self.shares == 1 || self.channels <= CHANNELS * self.pixels;
+        window.stride == 1
+            && self.threads() <= *THREADS.end()
+            && self.fields_fitting(window, size, share) >= self.shares
+            && joins
+    }
+
+    /// Whether half as many shares would leave the adapter room for more threads of a convolution with
+    /// this output.
+    pub(in crate::kernels) fn is_wanted(self, capabilities: Capabilities, output: Shape) -> bool {
+        let strips = output.n() * output.h() * output.w().div_ceil(self.pixels as usize);
+        let threads = strips * output.c().div_ceil(CHANNELS as usize);
+        threads * (self.shares as usize) < 2 * capabilities.filling
     }
 
     /// Input fields for which two stages have room.
@@ -97,8 +122,13 @@ impl Block {
         }
     }
 
-    fn threads(self) -> u32 {
+    /// Threads of a share.
+    fn threads_of_share(self) -> u32 {
         self.channels / CHANNELS * (self.columns / self.pixels) * self.rows
+    }
+
+    fn threads(self) -> u32 {
+        self.shares * self.threads_of_share()
     }
 
     /// The same for a convolution with `outputs` channels.
@@ -147,9 +177,12 @@ impl Block {
         let quads = Chain::quads(output);
         let quad_rows = x.w().is_multiple_of(4);
         let patch = self.patch(dense.window, dense.origin.column, quad_rows);
+        let fitting = self.fields_fitting(dense.window, turn.size, turn.share);
+        // As many to each share; beyond the last one they are zeros.
         let fields = (self.depth / patch.taps() / turn.size)
-            .clamp(1, self.fields_fitting(dense.window, turn.size, turn.share))
-            .min(x.c() as u32 / turn.size);
+            .clamp(1, fitting / self.shares)
+            .min((x.c() as u32 / turn.size).div_ceil(self.shares))
+            * self.shares;
         let unrolled = Unrolled {
             block: self,
             weights: fields * turn.share * (self.channels / CHANNELS) / 4,
@@ -159,13 +192,14 @@ impl Block {
                 threads: self.threads(),
             },
         };
-        let variant = window_variant(dense.window)
+        let mut variant = window_variant(dense.window)
             .constant("CHANNELS", self.channels)
             .constant("COLUMNS", self.columns)
             .constant("ROWS", self.rows)
             .constant("PIXELS", self.pixels)
             .constant("STRIPS", self.columns / self.pixels * self.rows)
             .constant("THREADS", self.threads())
+            .constant("SHARES", self.shares)
             .constant("FIELDS", fields)
             .constant("SIZE_OF_FIELD", turn.size)
             .constant(
@@ -185,6 +219,10 @@ impl Block {
             .snippet("accumulate", turn.accumulate)
             .snippet("store", unrolled.store())
             .snippet("collect", turn.collect + &self.collect());
+        if self.shares > 1 {
+            let words = 2 * fields * turn.size * patch.size();
+            variant = variant.flag("SHARED").snippet("join", self.join(words));
+        }
         let bindings = vec![
             ("x", dense.source.clone()),
             ("packed", packed),
@@ -316,11 +354,45 @@ impl Block {
         text
     }
 
+    /// Their names, channels first.
+    fn accumulators(self) -> Vec<String> {
+        (0..CHANNELS)
+            .flat_map(|c| (0..self.quads()).map(move |q| format!("a{c}_{q}")))
+            .collect()
+    }
+
+    /// Adds the accumulators of the shares from number `rest` to `2 rest` to those of the shares before,
+    /// through the patches' `words` words of workgroup memory: in as few rounds as they have room
+    /// for. Each component has an array of its own there, from which threads next to each other read
+    /// different banks.
+    fn join(self, words: u32) -> String {
+        let half = self.threads() / 2;
+        let accumulators = self.accumulators();
+        let rounds = accumulators.len().div_ceil((words / (4 * half)) as usize);
+        let mut text = String::new();
+        for names in accumulators.chunks(accumulators.len().div_ceil(rounds)) {
+            let places = |i: usize| {
+                (4 * i..4 * i + 4).map(|j| format!("pixels[sum + {}u]", j as u32 * half))
+            };
+            text.push_str("if share / rest == 1u {\n");
+            for (i, name) in names.iter().enumerate() {
+                for (place, component) in places(i).zip(COMPONENTS) {
+                    let _ = writeln!(text, "{place} = {name}.{component};");
+                }
+            }
+            text.push_str("}\nworkgroupBarrier();\nif share < rest {\n");
+            for (i, name) in names.iter().enumerate() {
+                let places: Vec<String> = places(i).collect();
+                let _ = writeln!(text, "{name} += vec4({});", places.join(", "));
+            }
+            text.push_str("}\nworkgroupBarrier();\n");
+        }
+        text
+    }
+
     /// The accumulators as one array, channels first.
     fn collect(self) -> String {
-        let names: Vec<String> = (0..CHANNELS)
-            .flat_map(|c| (0..self.quads()).map(move |q| format!("a{c}_{q}")))
-            .collect();
+        let names = self.accumulators();
         let count = names.len();
         format!(
             "var values = array<vec4<f32>, {count}>({});\n",
@@ -362,12 +434,16 @@ impl std::fmt::Display for Block {
             rows,
             pixels,
             depth,
+            shares,
             memory,
         } = self;
         write!(
             f,
             "block {channels}x{rows}x{columns} by {pixels} depth {depth}"
         )?;
+        if *shares > 1 {
+            write!(f, " by {shares} shares")?;
+        }
         memory_name(*memory, f)
     }
 }
@@ -419,7 +495,9 @@ impl Unrolled {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dense::Origin;
     use super::*;
+    use crate::shader;
     use crate::shape::Padding;
 
     #[test]
@@ -443,5 +521,93 @@ mod tests {
             };
             assert!(!Block::DEFAULT.takes(strided));
         }
+    }
+
+    #[test]
+    fn shared_blocks_stay_within_a_workgroup_and_every_share_has_fields() {
+        let chain = Chain::none();
+        for (size, shares, inputs) in [1, 3, 5, 7]
+            .into_iter()
+            .flat_map(|size| [1, 2, 4, 8].map(move |shares| (size, shares)))
+            .flat_map(|(size, shares)| [1, 7, 96].map(move |inputs| (size, shares, inputs)))
+        {
+            for (shape, memory) in [
+                ([8, 16, 4, 4], WEBGPU_MEMORY),
+                ([8, 16, 8, 4], 2 * WEBGPU_MEMORY),
+                ([16, 16, 8, 8], WEBGPU_MEMORY),
+                ([64, 16, 8, 4], WEBGPU_MEMORY),
+            ] {
+                let [channels, columns, rows, pixels] = shape;
+                let block = Block::new(channels, columns, rows, pixels, 18)
+                    .with_shares(shares)
+                    .with_memory(memory)
+                    .fitted(channels as usize);
+                let window = Window::same(size, Padding::Zero);
+                if !block.takes(window) {
+                    continue;
+                }
+                assert!(THREADS.contains(&block.threads()), "{block}");
+                let image = Shape::new(1, inputs, 21, 20);
+                let origin = -(window.radius() as i32);
+                let dense = Dense {
+                    x: image,
+                    output: Shape::new(1, channels as usize, 21, 20),
+                    origin: Origin {
+                        row: origin,
+                        column: origin,
+                    },
+                    window,
+                    chain: &chain,
+                    source: Slot::Input(0),
+                    result: Slot::Output,
+                    kernels: false,
+                    folded: false,
+                };
+                let launch = block.launch(&dense, Slot::Input(1));
+                let composed = shader::compose(launch.path, &launch.variant).unwrap();
+                let fields = composed.text.lines().find_map(|line| {
+                    line.strip_prefix("const FIELDS: u32 = ")?
+                        .strip_suffix("u;")
+                });
+                let fields: u32 = fields.unwrap().parse().unwrap();
+                assert!(fields > 0 && fields.is_multiple_of(shares), "{block}");
+                let held = shader::check(composed).unwrap().interface.workgroup_bytes;
+                assert!(held <= memory, "{block}: {held}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_added_in_rounds_for_which_the_patches_have_room() {
+        let block = Block::new(8, 16, 4, 4, 18).with_shares(8);
+        let half = block.threads() / 2;
+        for (room, rounds) in [(8, 1), (9, 1), (7, 2), (4, 2), (3, 3), (1, 8)] {
+            let words = 4 * half * room;
+            let text = block.join(words + 3);
+            assert_eq!(text.matches("workgroupBarrier").count(), 2 * rounds);
+            for name in block.accumulators() {
+                assert_eq!(text.matches(&format!("{name} += vec4(")).count(), 1);
+                assert_eq!(text.matches(&format!("= {name}.w;")).count(), 1);
+            }
+            let places = text.split("[sum + ").skip(1);
+            let places = places.map(|rest| rest.split('u').next().unwrap().parse().unwrap());
+            assert!(places.max().is_some_and(|last: u32| last + half <= words));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_taken() {
+        let window = |size| Window::same(size, Padding::Zero);
+        let few = Block::new(8, 16, 4, 4, 18);
+        assert!(few.with_shares(8).takes(window(3)));
+        // Eight fields of 3200 bytes.
+        assert!(!few.with_shares(8).takes(window(5)));
+        assert!(few.with_shares(4).takes(window(5)));
+        // 512 threads.
+        assert!(!Block::DEFAULT.with_shares(2).takes(window(1)));
+        assert!(Block::DEFAULT.takes(window(1)));
+        // More accumulators in a round than pixels in the patches.
+        let wide = Block::new(64, 8, 4, 4, 18);
+        assert!(wide.takes(window(1)) && !wide.with_shares(2).takes(window(1)));
     }
 }

@@ -6,7 +6,8 @@ use super::{
 use crate::group::{SymmetricConv, SymmetricTable};
 use crate::kernels::chain::Chain;
 use crate::kernels::conv2d::{
-    Block, Convolution, ImageAlgorithm, ImageProblem, MORE_MEMORY, WeightAlgorithm, WeightBlock,
+    Block, Convolution, FEW, ImageAlgorithm, ImageProblem, MORE_MEMORY, WeightAlgorithm,
+    WeightBlock,
 };
 use crate::kernels::{Capabilities, Family, Forced, Lowered};
 use crate::shape::Shape;
@@ -162,13 +163,24 @@ impl SymmetricImageProblem {
 
     /// Whether blocks of this shape have room for its fields.
     fn takes(&self, block: Block) -> bool {
-        let SymmetricProblem { conv, x, outputs } = &self.convolution;
-        let (conv, channels) = match self.transposed {
-            true => (&Arc::new(conv.transposed()), x.c()),
-            false => (conv, outputs * sizes(conv)[0]),
+        let conv = &self.convolution.conv;
+        let conv = match self.transposed {
+            true => &Arc::new(conv.transposed()),
+            false => conv,
         };
+        let channels = SymmetricAlgorithm::output(self).c();
         let table = SymmetricTable::new(conv);
         block::takes(block.fitted(channels), &table, conv.window(), sizes(conv))
+    }
+
+    /// Blocks whose shares all have something to do, most shares first.
+    fn shared(&self, capabilities: Capabilities) -> impl Iterator<Item = Block> {
+        let w = self.convolution.w();
+        let fields = if self.transposed { w.c() } else { w.h() };
+        let few = SymmetricAlgorithm::output(self).c() <= FEW;
+        SHARED.into_iter().filter(move |&block| {
+            few && block.shares as usize <= fields && block.suits(capabilities) && self.takes(block)
+        })
     }
 }
 
@@ -182,6 +194,21 @@ const BLOCKS: [Block; 8] = [
     Block::new(64, 16, 8, 4, 72).with_memory(MORE_MEMORY),
     Block::new(96, 16, 4, 4, 72).with_memory(MORE_MEMORY),
     Block::new(64, 16, 8, 8, 72).with_memory(MORE_MEMORY),
+];
+
+/// Blocks that are tried on hardware besides for convolutions with at most [`FEW`] output channels, most
+/// shares first: for the fields of groups with 2 elements, 4 and 8.
+const SHARED: [Block; 4] = [
+    Block::new(8, 16, 4, 4, 36)
+        .with_shares(8)
+        .with_memory(MORE_MEMORY),
+    Block::new(8, 16, 4, 4, 36).with_shares(4),
+    Block::new(8, 16, 4, 4, 36)
+        .with_shares(4)
+        .with_memory(MORE_MEMORY),
+    Block::new(8, 32, 4, 4, 36)
+        .with_shares(2)
+        .with_memory(MORE_MEMORY),
 ];
 
 /// Channels and accumulators of the tiles that are tried: the last takes seconds to compile and is worth
@@ -203,6 +230,11 @@ impl Family for SymmetricAlgorithm {
     const NAME: &'static str = "symmetric conv";
 
     fn default_for(capabilities: Capabilities, problem: &SymmetricImageProblem) -> Self {
+        let output = Self::output(problem);
+        let mut shared = problem.shared(capabilities);
+        if let Some(block) = shared.find(|block| block.is_wanted(capabilities, output)) {
+            return SymmetricAlgorithm::Block(block);
+        }
         match BLOCKS[0].suits(capabilities) && problem.takes(BLOCKS[0]) {
             true => SymmetricAlgorithm::Block(BLOCKS[0]),
             false => SymmetricAlgorithm::Fourier(SymmetricTile::default_for(capabilities)),
@@ -226,6 +258,7 @@ impl Family for SymmetricAlgorithm {
         let tiles = tiles.into_iter().filter(fits).chain(others);
         let blocks = (BLOCKS.into_iter())
             .filter(|&block| block.suits(capabilities) && problem.takes(block))
+            .chain(problem.shared(capabilities))
             .map(SymmetricAlgorithm::Block);
         let mut all: Vec<Self> = (blocks.chain(tiles.map(SymmetricAlgorithm::Fourier))).collect();
         if problem.transposed {
@@ -356,5 +389,73 @@ impl Family for SymmetricWeightAlgorithm {
 
     fn output(problem: &SymmetricProblem) -> Shape {
         problem.w()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::{FieldKind, Group, KernelBasis, Representation};
+    use crate::kernels::WEBGPU_MEMORY;
+    use crate::shape::Padding;
+
+    /// From 96 channels of regular fields to 6 trivial ones, or of 7 trivial fields the gradient.
+    fn projection(group: Group, n: usize, transposed: bool) -> SymmetricImageProblem {
+        let kinds = [
+            (FieldKind::Regular, Representation::Regular),
+            (FieldKind::Trivial, Representation::Trivial),
+        ];
+        let [input, output] = match transposed {
+            true => [&kinds[1], &kinds[0]],
+            false => [&kinds[0], &kinds[1]],
+        };
+        let basis = KernelBasis::complete(group, &input.1, &output.1, 3).unwrap();
+        let conv = SymmetricConv::new(group, input.0, output.0, basis, Padding::Replicate);
+        let (channels, outputs) = match transposed {
+            true => (7, 96 / group.order()),
+            false => (96, 6),
+        };
+        SymmetricImageProblem {
+            transposed,
+            convolution: SymmetricProblem {
+                conv: Arc::new(conv.unwrap()),
+                x: Shape::new(n, channels, 128, 128),
+                outputs,
+            },
+        }
+    }
+
+    #[test]
+    fn fields_of_few_outputs_are_shared_on_hardware_alone() {
+        for (group, memory, n, expected) in [
+            (Group::cyclic(2), MORE_MEMORY, 1, Some(8)),
+            (Group::cyclic(2), WEBGPU_MEMORY, 1, Some(4)),
+            (Group::cyclic(4), MORE_MEMORY, 1, Some(4)),
+            (Group::cyclic(4), MORE_MEMORY, 16, Some(2)),
+            (Group::cyclic(4), MORE_MEMORY, 32, Some(1)),
+            (Group::cyclic(4), WEBGPU_MEMORY, 1, Some(1)),
+            (Group::dihedral(4), MORE_MEMORY, 1, Some(2)),
+            (Group::dihedral(4), WEBGPU_MEMORY, 1, None),
+        ] {
+            for transposed in [false, true] {
+                let problem = projection(group, n, transposed);
+                let hardware = Capabilities {
+                    memory,
+                    ..Capabilities::default()
+                };
+                let shares = |algorithm| match algorithm {
+                    SymmetricAlgorithm::Block(block) => Some(block.shares),
+                    _ => None,
+                };
+                let default = SymmetricAlgorithm::default_for(hardware, &problem);
+                assert_eq!(shares(default), expected, "{problem} in {memory}");
+                let software = Capabilities {
+                    software: true,
+                    ..hardware
+                };
+                let candidates = SymmetricAlgorithm::candidates(software, &problem).into_iter();
+                assert_eq!(candidates.filter_map(shares).max(), None, "{problem}");
+            }
+        }
     }
 }
