@@ -35,9 +35,9 @@ Examples:
 Without a config, the operations of these networks are measured, the longest first: learned proximal
 gradient of the demo (CT and MRI, 64x64), of the benchmarks (CT, 128x128) and of Celledoni et al.
 2021 (MRI, 320x320, one coil and eight); and, with default settings, DnCNN (denoising, inpainting,
-deblurring, 256x256), U-Net and learned primal-dual (CT, 128x128). Convolutions are measured at the next
-power of two of rows and columns, so the inner ones of the paper's MRI are those of its CT, 512x512. For other
-networks give --config.
+deblurring, 256x256), U-Net and learned primal-dual (CT, 128x128). Convolutions are measured at the
+next power of two of rows and columns, so the inner ones of the paper's MRI are those of its CT,
+512x512. For other networks give --config.
 
 Every variant must give the result of the default one before it is timed. Where the budget ends
 before all is tried, the next run goes on: with what is not on record, then with the variants that
