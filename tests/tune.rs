@@ -9,7 +9,7 @@ use equilens::kernels::{Capabilities, Family, layout};
 use equilens::shape::{Padding, Shape, Window};
 use equilens::tape::Tape;
 use equilens::tape::plan::{Options, Plan, Store};
-use equilens::tune::{Outcome, Subject, Tuner};
+use equilens::tune::{Outcome, Subject, Tuned, Tuner};
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn copies(names: &[&str]) -> Subject {
 const LONG: Duration = Duration::from_secs(60);
 
 fn tune(gpu: &Gpu, subjects: &[Subject]) -> Result<Vec<Outcome>, Error> {
-    Tuner::of(gpu)?.tune(subjects, LONG, |_| true)
+    Ok(Tuner::of(gpu)?.tune(subjects, LONG, |_| true)?.outcomes)
 }
 
 #[test]
@@ -163,46 +163,92 @@ fn what_is_measured_is_kept_at_once_and_not_measured_again() {
     let gpu = gpu(Tuning::On, Some(cache.path()));
     let tuner = Tuner::of(&gpu).expect("a tuner");
     // Interrupted before the second is done.
-    let first = tuner
-        .tune(&subjects, LONG, |progress| progress.done == 0)
-        .expect("interrupted");
+    let tuned = tuner.tune(&subjects, LONG, |progress| progress.done == 0);
+    let tuned = tuned.expect("interrupted");
+    let first = tuned.outcomes;
     assert_eq!(first.len(), 1);
     assert!(first[0].fresh && first[0].record.complete);
-    let both = tuner.tune(&subjects[..2], LONG, |_| true).expect("runs");
+    let left_out = [1, 2].map(|i| subjects[i].operation());
+    assert_eq!(tuned.left_out, left_out);
+    let run = |subjects| tuner.tune(subjects, LONG, |_| true).expect("runs").outcomes;
+    let both = run(&subjects[..2]);
     assert!(!both[0].fresh && both[1].fresh);
     let record = &both[1].record;
     assert_eq!(record.trials[0].samples_ms.len().min(3), 3);
     assert!(record.speedup().expect("timed") > 0.0);
-    let again = tuner.tune(&subjects[..2], LONG, |_| true).expect("runs");
+    let again = run(&subjects[..2]);
     assert_eq!(again[1].record, *record);
     // Another set of candidates under the same name.
-    let changed = tuner.tune(&subjects[2..], LONG, |_| true).expect("runs");
+    let changed = run(&subjects[2..]);
     assert!(changed[0].fresh);
     assert_eq!(changed[0].record.winner, "unseen");
 }
 
-#[test]
-fn with_little_time_the_default_alone_is_tried_and_without_any_nothing() {
-    let gpu = gpu(Tuning::On, None);
-    let subject = Subject::of::<WeightAlgorithm>(Capabilities::default(), &gradient());
-    let subjects = [subject, copies(&["right"])];
-    let tuner = Tuner::of(&gpu).expect("a tuner");
-    let outcomes = tuner.tune(&subjects, Duration::ZERO, |_| true);
-    assert_eq!(outcomes.expect("runs"), []);
-    // The time is over while the default is being measured.
-    let outcomes = tuner.tune(&subjects, Duration::from_secs(1), |progress| {
-        if !progress.candidate.is_empty() {
-            std::thread::sleep(Duration::from_secs(1));
+/// Less than any candidate takes to compile and to be timed.
+const SHORT: Duration = Duration::from_millis(100);
+
+/// Tunes while the time is over as soon as the first candidate is measured; with the operations in the
+/// order in which they were begun.
+fn tune_shortly(tuner: &Tuner, subjects: &[Subject]) -> (Tuned, Vec<String>) {
+    let mut begun: Vec<String> = Vec::new();
+    let mut late = false;
+    let tuned = tuner.tune(subjects, SHORT, |progress| {
+        if begun.last().is_none_or(|last| last != progress.operation) {
+            begun.push(progress.operation.into());
+        }
+        if !progress.candidate.is_empty() && !late {
+            std::thread::sleep(SHORT);
+            late = true;
         }
         true
     });
-    let outcomes = outcomes.expect("runs");
-    assert_eq!(outcomes.len(), 1);
-    let record = &outcomes[0].record;
-    assert!(!record.complete);
+    (tuned.expect("runs"), begun)
+}
+
+#[test]
+fn what_the_budget_leaves_out_is_told_and_the_next_runs_go_on() {
+    let gpu = gpu(Tuning::On, None);
+    let subject = Subject::of::<WeightAlgorithm>(Capabilities::default(), &gradient());
+    let subjects = [subject, copies(&["right"])];
+    let [long, short] = [0, 1].map(|i| subjects[i].operation());
+    let tuner = Tuner::of(&gpu).expect("a tuner");
+    let nothing = tuner.tune(&subjects, Duration::ZERO, |_| true);
+    let nothing = nothing.expect("runs");
+    assert_eq!(nothing.outcomes, []);
+    assert_eq!(nothing.left_out, [long, short]);
+    // The time is over while the default is being measured.
+    let (tuned, begun) = tune_shortly(&tuner, &subjects);
+    assert_eq!(begun, [long]);
+    assert_eq!(tuned.left_out, [short]);
+    let [outcome] = &tuned.outcomes[..] else {
+        panic!("{tuned:?}");
+    };
+    let record = &outcome.record;
+    assert!(outcome.fresh && !record.complete);
     assert_eq!(record.trials.len(), 1);
     assert_eq!(record.winner, record.trials[0].name);
-    assert!(outcomes[0].candidates > 1);
+    assert!(outcome.candidates > 1);
+    // First what is not on record, then what is incomplete: each run with candidates that are new.
+    let (tuned, begun) = tune_shortly(&tuner, &subjects);
+    assert_eq!(begun, [short]);
+    assert_eq!(tuned.left_out, Vec::<String>::new());
+    assert_eq!(tuned.outcomes[0].record, *record);
+    assert!(!tuned.outcomes[0].fresh && tuned.outcomes[1].fresh);
+    let mut last = record.clone();
+    while !last.complete {
+        let (tuned, begun) = tune_shortly(&tuner, &subjects);
+        assert_eq!(begun, [long]);
+        let record = &tuned.outcomes[0].record;
+        assert!(record.trials.len() > last.trials.len(), "{record:?}");
+        assert_eq!(record.trials[0].name, last.trials[0].name);
+        let names = || record.trials.iter().map(|t| &t.name);
+        assert!(last.trials.iter().all(|t| names().any(|n| *n == t.name)));
+        assert!(names().any(|name| *name == record.winner));
+        last = record.clone();
+    }
+    let (tuned, begun) = tune_shortly(&tuner, &subjects);
+    assert_eq!(begun, Vec::<String>::new());
+    assert_eq!(tuned.outcomes[0].record, last);
 }
 
 #[test]
@@ -221,4 +267,11 @@ fn what_does_not_fit_is_left_at_the_default() {
         chosen,
         WeightAlgorithm::default_for(capabilities, &gradient())
     );
+    // No time was missing.
+    let subject = Subject::of::<WeightAlgorithm>(capabilities, &gradient());
+    let tuner = Tuner::of(&gpu).expect("a tuner");
+    let subjects = std::slice::from_ref(&subject);
+    let tuned = tuner.tune(subjects, LONG, |_| true).expect("runs");
+    assert_eq!(tuned.too_large, [subject.operation()]);
+    assert!(tuned.outcomes.is_empty() && tuned.left_out.is_empty());
 }

@@ -50,22 +50,18 @@ pub trait Family: Copy + PartialEq + Debug + Display {
     /// The shape of its result.
     fn output(problem: &Self::Problem) -> Shape;
 
-    /// The default, then the alternatives to it.
+    /// The default, then the alternatives to it, each once.
     fn candidates(capabilities: Capabilities, problem: &Self::Problem) -> Vec<Self> {
         let mut candidates = vec![Self::default_for(capabilities, problem)];
-        for alternative in Self::alternatives(capabilities, problem) {
-            if !candidates.contains(&alternative) {
-                candidates.push(alternative);
-            }
-        }
-        candidates
+        candidates.extend(Self::alternatives(capabilities, problem));
+        distinct(candidates)
     }
 
-    /// The candidates, then what there is by request.
+    /// The candidates, then what there is by request, each once.
     fn all(capabilities: Capabilities, problem: &Self::Problem) -> Vec<Self> {
         let mut all = Self::candidates(capabilities, problem);
         all.extend(Self::by_request(capabilities, problem));
-        all
+        distinct(all)
     }
 
     /// The candidate of this name.
@@ -73,6 +69,17 @@ pub trait Family: Copy + PartialEq + Debug + Display {
         let mut candidates = Self::candidates(capabilities, problem).into_iter();
         candidates.find(|c| c.to_string() == name)
     }
+}
+
+/// The items where they come first.
+fn distinct<T: PartialEq>(items: Vec<T>) -> Vec<T> {
+    let mut seen = Vec::with_capacity(items.len());
+    for item in items {
+        if !seen.contains(&item) {
+            seen.push(item);
+        }
+    }
+    seen
 }
 
 /// Algorithms that a plan must use whatever suits the adapter: one field for each family.
@@ -105,7 +112,65 @@ pub(super) fn rounded(extent: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::rounded;
+    use super::*;
+
+    /// An algorithm by its number, of which some are listed more than once.
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    struct Numbered(u32);
+
+    impl Display for Numbered {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            Display::fmt(&self.0, f)
+        }
+    }
+
+    impl Family for Numbered {
+        type Problem = usize;
+        const NAME: &'static str = "numbered";
+
+        fn default_for(_: Capabilities, _: &usize) -> Self {
+            Numbered(2)
+        }
+
+        fn alternatives(_: Capabilities, _: &usize) -> Vec<Self> {
+            [1, 2, 3, 1].map(Numbered).to_vec()
+        }
+
+        fn by_request(_: Capabilities, _: &usize) -> Vec<Self> {
+            [3, 4, 2, 4].map(Numbered).to_vec()
+        }
+
+        fn forced(_: &Forced) -> Option<Self> {
+            None
+        }
+
+        fn force(self, _: &mut Forced) {}
+
+        fn lower(self, _: &usize) -> Lowered {
+            unreachable!("nothing is computed")
+        }
+
+        fn representative(problem: &usize) -> usize {
+            *problem
+        }
+
+        fn inputs(_: &usize) -> Vec<Shape> {
+            Vec::new()
+        }
+
+        fn output(_: &usize) -> Shape {
+            Shape::SCALAR
+        }
+    }
+
+    #[test]
+    fn each_algorithm_is_listed_once_where_it_comes_first() {
+        let capabilities = Capabilities::default();
+        let candidates = Numbered::candidates(capabilities, &0);
+        assert_eq!(candidates, [2, 1, 3].map(Numbered));
+        let all = Numbered::all(capabilities, &0);
+        assert_eq!(all, [2, 1, 3, 4].map(Numbered));
+    }
 
     #[test]
     fn rounding_keeps_the_remainder_and_repeats_nothing() {

@@ -37,7 +37,10 @@ const LONG_ENOUGH: f64 = 5.0;
 const TOLERANCE: f64 = 5e-4;
 
 /// Compares and times the candidates until the deadline, which the default does not have to keep.
-/// `None` if `tell`, which hears the name of each candidate, returns false.
+/// With a record from `before`, which did not try them all, only those that are new to it, and once
+/// more the default and the winner, because times of different runs do not compare; at least some of
+/// the new ones, whatever the deadline. `None` if `tell`, which hears the name of each candidate,
+/// returns false.
 ///
 /// # Errors
 /// [`Error::Shader`] that names the candidate whose result is not the default's; that the default
@@ -45,19 +48,21 @@ const TOLERANCE: f64 = 5e-4;
 pub(super) fn measure(
     gpu: &Gpu,
     subject: &Subject,
+    before: Option<&Record>,
     deadline: Instant,
     tell: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Option<Record>> {
     let arena = Arena::new(gpu, subject)?;
     let distinct = subject.distinct()?;
+    let (order, certain) = order(subject, &distinct, before);
     let mut trials: Vec<Trial> = Vec::new();
     // Numbers of trials, and what runs them.
     let mut entrants: Vec<(usize, Entrant)> = Vec::new();
     let mut expected = Vec::new();
-    let mut untried = distinct.as_slice();
+    let mut untried = order.as_slice();
     // The default alone; then as many at a time as compile at once.
     let mut together = 1;
-    while !untried.is_empty() && (trials.is_empty() || Instant::now() < deadline) {
+    while !untried.is_empty() && (trials.len() < certain || Instant::now() < deadline) {
         let (chunk, rest) = untried.split_at(together.min(untried.len()));
         (untried, together) = (rest, threads());
         let chunk: Vec<&Candidate> = chunk.iter().map(|&i| &subject.candidates[i]).collect();
@@ -128,13 +133,35 @@ pub(super) fn measure(
     for ((number, _), samples_ms) in entrants.iter().zip(samples) {
         trials[*number].samples_ms = samples_ms;
     }
+    let winner = trials[winner].name.clone();
+    let earlier = before.map_or(&[][..], |before| before.trials.as_slice());
+    let trials: Vec<Trial> = (distinct.iter())
+        .filter_map(|&i| {
+            let named = |trial: &&Trial| trial.name == subject.candidates[i].name;
+            let newest = trials.iter().chain(earlier).find(named);
+            newest.cloned()
+        })
+        .collect();
     Ok(Some(Record {
         operation: subject.operation().into(),
         sources: records::key(subject)?,
-        winner: trials[winner].name.clone(),
+        winner,
         complete: untried.is_empty(),
         trials,
     }))
+}
+
+/// What is measured, in this order: the default, the winner of `before`, and what is not in there;
+/// and how many of them must be, whatever the deadline.
+fn order(subject: &Subject, distinct: &[usize], before: Option<&Record>) -> (Vec<usize>, usize) {
+    let name = |i: usize| subject.candidates[i].name.as_str();
+    let again = |i: &usize| *i == distinct[0] || before.is_some_and(|b| b.winner == name(*i));
+    let tried = |i: &usize| before.is_some_and(|b| b.trials.iter().any(|t| t.name == name(*i)));
+    let mut order: Vec<usize> = distinct.iter().copied().filter(again).collect();
+    let certain = order.len() + usize::from(before.is_some());
+    let others = distinct.iter().copied();
+    order.extend(others.filter(|i| !again(i) && !tried(i)));
+    (order, certain)
 }
 
 fn threads() -> usize {

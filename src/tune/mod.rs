@@ -62,6 +62,17 @@ pub struct Progress<'a> {
     pub candidate: &'a str,
 }
 
+/// What [`Tuner::tune`] has come to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Tuned {
+    /// The operations of which something is known now, in the order of the subjects.
+    pub outcomes: Vec<Outcome>,
+    /// Operations that are not on record, because no time was left for them.
+    pub left_out: Vec<String>,
+    /// Operations that are not on record, because the device has no memory for them.
+    pub too_large: Vec<String>,
+}
+
 /// What is known of an operation after [`Tuner::tune`].
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
@@ -104,7 +115,7 @@ impl Tuner {
         if mode == Tuning::Off {
             return Ok(default());
         }
-        let operation = subject::operation::<F>(&F::representative(problem));
+        let operation = Subject::name::<F>(problem);
         let mut known = self.lock()?;
         if let Some(settled) = known.settled.get(&operation) {
             return Ok(settled.as_deref().map_or_else(default, named));
@@ -123,7 +134,7 @@ impl Tuner {
             }
             log::info!("measuring {operation}");
             let deadline = Instant::now() + UNASKED;
-            winner = match measure::measure(&self.gpu, &subject(), deadline, &mut |_| true) {
+            winner = match measure::measure(&self.gpu, &subject(), None, deadline, &mut |_| true) {
                 Ok(record) => record.map(|record| {
                     let winner = record.winner.clone();
                     if let Err(e) = records.insert(record) {
@@ -144,10 +155,11 @@ impl Tuner {
         Ok(algorithm)
     }
 
-    /// Measures `subjects` that have no complete record (all of them in the mode
-    /// [`Tuning::Force`]) one after another within `budget`, of which each gets an equal share of
-    /// what is left, but no less than 10 s; for the last ones nothing may be left. Keeps each result
-    /// at once. Ends early, with what is known by then, when `progress` returns false.
+    /// Measures `subjects` within `budget`: those without a record one after another, then those of
+    /// which only some candidates were tried, with the others; in the mode [`Tuning::Force`] all of
+    /// them from the start. Each gets an equal share of what is left, but no less than 10 s; for the
+    /// last ones nothing may be left. Keeps each result at once. Ends early, with what is known by
+    /// then, when `progress` returns false.
     ///
     /// # Errors
     /// As [`Tuner::choose`]; [`Error::Io`] if a result cannot be kept.
@@ -156,12 +168,29 @@ impl Tuner {
         subjects: &[Subject],
         budget: Duration,
         mut progress: impl FnMut(Progress) -> bool,
-    ) -> Result<Vec<Outcome>> {
+    ) -> Result<Tuned> {
         let end = Instant::now() + budget;
         let mut known = self.lock()?;
-        let mut outcomes = Vec::with_capacity(subjects.len());
-        for (done, subject) in subjects.iter().enumerate() {
-            let operation = subject.operation();
+        let known = &mut *known;
+        let records = known.records.get_or_insert_with(|| Records::of(&self.gpu));
+        let mut found: Vec<Option<Record>> = (subjects.iter())
+            .map(|subject| match self.gpu.tuning() {
+                Tuning::Force => Ok(None),
+                // Composing all sources takes time; without a record it is not needed.
+                _ if !records.has(subject.operation()) => Ok(None),
+                _ => Ok(records.find(subject)?.cloned()),
+            })
+            .collect::<Result<_>>()?;
+        let complete = |record: &Option<Record>| record.as_ref().is_some_and(|r| r.complete);
+        let mut order: Vec<usize> = (0..subjects.len())
+            .filter(|&i| !complete(&found[i]))
+            .collect();
+        order.sort_by_key(|&i| found[i].is_some());
+        let mut fresh = vec![false; subjects.len()];
+        let mut too_large = vec![false; subjects.len()];
+        for (k, &i) in order.iter().enumerate() {
+            let (subject, operation) = (&subjects[i], subjects[i].operation());
+            let done = subjects.len() - order.len() + k;
             let mut tell = |candidate: &str| {
                 progress(Progress {
                     done,
@@ -169,47 +198,43 @@ impl Tuner {
                     candidate,
                 })
             };
-            if !tell("") {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || !tell("") {
                 break;
             }
-            let records = known.records.get_or_insert_with(|| Records::of(&self.gpu));
-            let before = match self.gpu.tuning() {
-                Tuning::Force => None,
-                _ => records.find(subject)?.cloned(),
-            };
-            let left = end.saturating_duration_since(Instant::now());
-            let (record, fresh) = match before {
-                Some(record) if record.complete || left.is_zero() => (record, false),
-                None if left.is_zero() => continue,
-                before => {
-                    let share = left / (subjects.len() - done) as u32;
-                    let deadline = Instant::now() + share.max(WORTHWHILE).min(left);
-                    match measure::measure(&self.gpu, subject, deadline, &mut tell) {
-                        // Less time than before tells less than before.
-                        Ok(Some(record)) => match before {
-                            Some(b) if b.trials.len() > record.trials.len() => (b, false),
-                            _ => (record, true),
-                        },
-                        Ok(None) => break,
-                        Err(e @ Error::OutOfMemory { .. }) => {
-                            log::warn!("{operation} was not measured: {e}");
-                            continue;
-                        }
-                        Err(e) => return Err(e),
-                    }
+            let share = left / (order.len() - k) as u32;
+            let deadline = Instant::now() + share.max(WORTHWHILE).min(left);
+            let before = found[i].as_ref();
+            match measure::measure(&self.gpu, subject, before, deadline, &mut tell) {
+                Ok(Some(record)) => {
+                    records.insert(record.clone())?;
+                    (fresh[i], found[i]) = (true, Some(record));
                 }
-            };
-            if fresh {
-                records.insert(record.clone())?;
+                Ok(None) => break,
+                Err(e @ Error::OutOfMemory { .. }) => {
+                    log::warn!("{operation} was not measured: {e}");
+                    too_large[i] = true;
+                }
+                Err(e) => return Err(e),
             }
-            (known.settled).insert(operation.to_string(), Some(record.winner.clone()));
-            outcomes.push(Outcome {
-                record,
-                candidates: subject.len(),
-                fresh,
-            });
         }
-        Ok(outcomes)
+        let mut tuned = Tuned::default();
+        for (i, (subject, record)) in subjects.iter().zip(found).enumerate() {
+            let operation = subject.operation().to_string();
+            match record {
+                Some(record) => {
+                    (known.settled).insert(operation, Some(record.winner.clone()));
+                    tuned.outcomes.push(Outcome {
+                        record,
+                        candidates: subject.len(),
+                        fresh: fresh[i],
+                    });
+                }
+                None if too_large[i] => tuned.too_large.push(operation),
+                None => tuned.left_out.push(operation),
+            }
+        }
+        Ok(tuned)
     }
 
     /// The file that measurements are kept in, if they are.

@@ -21,11 +21,6 @@ pub(super) struct Candidate {
     pub lowered: Lowered,
 }
 
-/// The name of a problem among all families'.
-pub(super) fn operation<F: Family>(representative: &F::Problem) -> String {
-    format!("{} {representative}", F::NAME)
-}
-
 impl Subject {
     /// An operation on arrays of the shapes `inputs` with a result of the shape `output`, and its
     /// candidates by name: first the default, which decides what is right.
@@ -46,19 +41,20 @@ impl Subject {
         }
     }
 
+    /// The operation that `problem` is measured as: family, structure and rounded extents.
+    pub fn name<F: Family>(problem: &F::Problem) -> String {
+        format!("{} {}", F::NAME, F::representative(problem))
+    }
+
     /// What is measured for `problem`: its representative, in every way that the device has.
     pub fn of<F: Family>(capabilities: Capabilities, problem: &F::Problem) -> Self {
+        let name = Self::name::<F>(problem);
         let problem = F::representative(problem);
         let candidates = F::candidates(capabilities, &problem);
         let ways = candidates
             .iter()
             .map(|a| (a.to_string(), a.lower(&problem)));
-        Subject::new(
-            operation::<F>(&problem),
-            ways,
-            F::inputs(&problem),
-            F::output(&problem),
-        )
+        Subject::new(name, ways, F::inputs(&problem), F::output(&problem))
     }
 
     /// Family, structure and rounded extents.

@@ -202,6 +202,57 @@ fn tuning_is_kept_used_and_passed_over() {
 }
 
 #[test]
+fn tuning_without_a_config_knows_the_networks_of_ct_and_mri() {
+    let place = Place::new();
+    let listed = |arguments: &str| -> Vec<String> {
+        let told = place.json(&format!("tune --list {arguments}"));
+        let operations = told["operations"].as_array().unwrap().iter();
+        let name = |o: &serde_json::Value| {
+            assert!(o["candidates"].as_u64().unwrap() > 1, "{o}");
+            o["operation"].as_str().unwrap().to_string()
+        };
+        operations.map(name).collect()
+    };
+    let all = listed("");
+    for (i, operation) in all.iter().enumerate() {
+        assert!(!all[..i].contains(operation), "{operation} twice");
+    }
+    for part in [
+        // The papers' MRI: complex images and gradients, and what is carried from block to block.
+        "conv2d forward 9-96 3x3 replicate on 1x512x512",
+        "conv2d weight gradient 96-96 3x3 replicate on 1x512x512",
+        "symmetric conv input gradient C4 24 24-24 96-96 3x3 replicate on 1x512x512",
+        "fourier planes complex 1x320x320",
+        "fourier planes complex 8x320x320",
+        // The demo's MRI and CT.
+        "fourier planes complex 1x64x64",
+        "conv2d forward 9-16 3x3 replicate on 1x64x64",
+        "conv2d forward 7-16 3x3 replicate on 1x64x64",
+        "ray transform adjoint 50 views of 91 bins",
+        // DnCNN, deblurring, U-Net, primal-dual.
+        "symmetric conv forward C4 36 16-16 64-64 3x3 replicate on 1x256x256",
+        "fourier planes from real 1x256x256",
+        "symmetric conv forward C4 36 16-16 64-64 3x3 replicate on 1x64x64",
+        "symmetric conv forward D1",
+    ] {
+        assert!(all.iter().any(|o| o.contains(part)), "no {part} in {all:?}");
+    }
+    // The longest first.
+    assert!(
+        all[0].ends_with("96-96 3x3 replicate on 1x512x512"),
+        "{all:?}"
+    );
+    let fourier = listed("fourier 64x64");
+    let wanted = |o: &&String| o.contains("fourier") || o.contains("64x64");
+    assert_eq!(
+        fourier,
+        all.iter().filter(wanted).cloned().collect::<Vec<_>>()
+    );
+    let own = listed("--config train.toml");
+    assert!(own.iter().all(|o| !o.contains("fourier planes")), "{own:?}");
+}
+
+#[test]
 fn comparisons_are_pair_by_pair() {
     let place = Place::new();
     for (sides, variants) in [

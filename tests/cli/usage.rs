@@ -69,7 +69,7 @@ fn wrong_usage_is_one_paragraph_with_code_2() {
         ("bench conv3x3/forward/96-96/0", &["conv3x3"]),
         ("bench --filter nothing", &["nothing"]),
         ("bench --samples 0", &["--samples"]),
-        ("tune nothing", &["nothing", "conv2d forward"]),
+        ("tune nothing", &["nothing", "--list", "conv2d"]),
         ("tune --budget 0", &["--budget"]),
         ("tune --config absent.toml", &["absent.toml"]),
         ("devices --tune always", &["always", "--tune"]),

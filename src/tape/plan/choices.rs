@@ -113,10 +113,10 @@ impl Choices {
 
 impl Collection {
     fn add<F: Family>(&mut self, capabilities: Capabilities, others: Forced, problem: &F::Problem) {
-        let subject = Subject::of::<F>(capabilities, problem);
-        let known = |s: &Subject| s.operation() == subject.operation();
-        if !self.subjects.iter().any(known) {
-            self.subjects.push(subject);
+        // Lowering all candidates takes time, and most operations of a network are repeated.
+        let operation = Subject::name::<F>(problem);
+        if !self.subjects.iter().any(|s| s.operation() == operation) {
+            self.subjects.push(Subject::of::<F>(capabilities, problem));
         }
         for candidate in F::all(capabilities, problem) {
             let name = format!("{}/{candidate}", F::NAME);

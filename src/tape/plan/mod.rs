@@ -113,9 +113,18 @@ impl Plan {
     /// [`Error::Shader`] or [`Error::Device`] if a kernel cannot be built; those of
     /// [`Tuner::choose`](crate::tune::Tuner::choose).
     pub fn compile(tape: &Tape, outputs: &[Var], store: &Store, options: Options) -> Result<Self> {
+        Self::chosen_by(
+            tape,
+            outputs,
+            store,
+            Choices::new(store.gpu(), options, true)?,
+        )
+    }
+
+    fn chosen_by(tape: &Tape, outputs: &[Var], store: &Store, choices: Choices) -> Result<Self> {
         check_updates(tape.nodes(), outputs)?;
         let gpu = store.gpu().clone();
-        let draft = Draft::fitting(tape, outputs, Choices::new(&gpu, options, true)?, store)?;
+        let draft = Draft::fitting(tape, outputs, choices, store)?;
         let memory = draft.memory(Some(store))?;
         if let Some(available) = gpu.memory_limit()
             && memory.total() > available
