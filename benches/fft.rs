@@ -151,7 +151,7 @@ fn compare(gpu: &Gpu, name: &str) -> Result<(), Box<dyn Error>> {
     };
     let report = run(gpu, &[benchmark], 5, |_| {})?;
     let fraction = report.results.first().and_then(|r| r.timing);
-    let fraction = fraction.map_or("-".into(), |t| format!("{:.2}", t.fraction));
+    let fraction = fraction.map_or("-".into(), |t| format!("{:.2}", t.rates.fraction));
     let (ours, theirs) = (median(&mut ours), median(&mut theirs));
     let ratio = Spread::of(&ratios).map_or("-".into(), |s| {
         format!("{:.2} ({:.2} to {:.2})", s.median, s.low, s.high)

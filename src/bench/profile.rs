@@ -41,7 +41,7 @@ pub struct KernelTime {
     #[serde(flatten)]
     pub rates: Rates,
     /// What they have to do.
-    #[serde(skip)]
+    #[serde(flatten)]
     pub work: Work,
 }
 

@@ -27,6 +27,7 @@ pub use family::{Family, Forced};
 
 use crate::gpu::Trust;
 use crate::shader::{Params, Variant};
+use serde::Serialize;
 use std::iter::Sum;
 use std::ops::Add;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ impl Slot {
 }
 
 /// What there is to do, for time estimates and rooflines.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Work {
     /// Floating-point operations; a multiply-add is two.
     pub flops: u64,
