@@ -13,7 +13,7 @@ pub(super) fn count(n: usize) -> usize {
     n.div_ceil(n.div_ceil(MOST))
 }
 
-/// Where the first of the further bindings of the source lies.
+/// The binding before those of further sources: the tangents'.
 const BINDING: usize = 4;
 
 /// The name of the source's binding for the entry `e` of a thread, which lie `apart`, or all in one.
