@@ -12,6 +12,7 @@
 // Twin: reference::ray_transform::adjoint
 
 #import lib/index
+#import lib/entries
 #import lib/ray
 #import lib/view
 

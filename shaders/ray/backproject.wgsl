@@ -12,6 +12,7 @@
 // Twin: reference::ray_transform::backproject
 
 #import lib/index
+#import lib/entries
 #import lib/ray
 #import lib/bins
 

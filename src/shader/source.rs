@@ -55,6 +55,7 @@ static SOURCES: &[Source] = sources![
     "layout/copy.wgsl",
     "lib/bins.wgsl",
     "lib/conv.wgsl",
+    "lib/entries.wgsl",
     "lib/fan.wgsl",
     "lib/folding.wgsl",
     "lib/gradient.wgsl",

@@ -1,5 +1,5 @@
-//! Several entries of a batch in one thread, which share what the geometry costs: `lib/ray.wgsl` has
-//! one entry, and imports this for more.
+//! Several entries of a batch in one thread, which share what the geometry costs: `lib/entries.wgsl` has
+//! one, and imports this for more.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -21,7 +21,7 @@ pub(super) fn source(e: usize) -> &'static str {
     ["source", "source1", "source2", "source3"][e]
 }
 
-/// What `lib/ray.wgsl` declares for one entry, for `count` of them: all in one source, or each in a uniform
+/// What `lib/entries.wgsl` declares for one entry, for `count` of them: all in one source, or each in a uniform
 /// binding of its own.
 pub(super) fn declare(count: usize, apart: bool) -> String {
     let all = 0..count;
